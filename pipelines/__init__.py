@@ -1,0 +1,1 @@
+"""Pipelines, local runner and the `rats` command line."""

@@ -1,0 +1,1 @@
+"""RATS: Reward-Aware Trajectory Shaping, the method library."""

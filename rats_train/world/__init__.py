@@ -1,0 +1,1 @@
+"""EmojiScenes: the embedded world of small pictures that a rule can judge."""

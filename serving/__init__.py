@@ -1,0 +1,1 @@
+"""Packaging and serving of few-step students."""
