@@ -1,0 +1,39 @@
+"""Where the checkpoints that ship inside the package lie: a tiny teacher and two tiny reward models."""
+
+from pathlib import Path
+
+from rats_train.errors import UserError
+
+_CHECKPOINTS = Path(__file__).parent / "world" / "checkpoints"
+
+
+def teacher_dir() -> Path:
+    """The embedded teacher, a stock ``StableDiffusion3Pipeline`` folder.
+
+    Raises:
+        UserError: it has not been built here.
+    """
+    return _existing("teacher")
+
+
+def reward_dir(which: str) -> Path:
+    """The embedded reward model ``"a"`` (to train on) or ``"b"`` (held out), a ``CLIPModel`` folder.
+
+    Raises:
+        UserError: there is no such reward, or it has not been built here.
+    """
+    if which not in ("a", "b"):
+        raise UserError(f'No embedded reward "{which}": write embedded:a or embedded:b.')
+    return _existing(f"reward_{which}")
+
+
+def resolve(path_or_embedded: str, default: Path) -> Path:
+    """``default`` where a recipe says ``embedded``, otherwise the path it names."""
+    return default if path_or_embedded == "embedded" else Path(path_or_embedded).expanduser()
+
+
+def _existing(name: str) -> Path:
+    path = _CHECKPOINTS / name
+    if not path.is_dir():
+        raise UserError(f"The embedded checkpoint {path} is missing: run `rats world build`.")
+    return path

@@ -1,0 +1,1 @@
+"""Packaged recipes: `load_recipe("emoji")` reads emoji.yaml from this folder."""
