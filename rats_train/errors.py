@@ -11,6 +11,6 @@ class UserError(Exception):
 
 
 class RetryableError(Exception):
-    """Nobody's mistake (preemption, a server that died): the same command run again carries on where this one stopped."""
+    """Nobody's mistake (preemption, a server that died): the same command, run again, carries on from there."""
 
     exit_code = 75

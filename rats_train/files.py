@@ -70,7 +70,7 @@ def sha256_file(path: str | Path) -> str:
 
 
 def sha256_tree(directory: str | Path) -> str:
-    """Hex SHA-256 of a folder: of the sorted relative names and contents of its files, whatever their dates and modes."""
+    """Hex SHA-256 over a folder's sorted relative file names and their contents; dates and modes do not matter."""
     directory = Path(directory)
     total = hashlib.sha256()
     for file in sorted(path for path in directory.rglob("*") if path.is_file()):

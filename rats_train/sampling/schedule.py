@@ -4,10 +4,7 @@ stock diffusers walks the same path."""
 from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
-
-def student_scheduler(terminal_sigma: float) -> FlowMatchEulerDiscreteScheduler:
-    """The scheduler a student directory carries: evenly spaced from 1 to ``terminal_sigma``, then 0."""
-    return FlowMatchEulerDiscreteScheduler(shift=1.0, shift_terminal=terminal_sigma)
+from rats_train.models.schedulers import student_scheduler, teacher_scheduler
 
 
 def student_sigmas(steps: int, terminal_sigma: float) -> Tensor:
@@ -23,7 +20,7 @@ def student_sigmas(steps: int, terminal_sigma: float) -> Tensor:
 
 def teacher_sigmas(steps: int) -> Tensor:
     """Sigmas[steps + 1], float32, of the stock schedule without shift: ``linspace(1, 0.001, steps)``, then 0."""
-    return _sigmas(FlowMatchEulerDiscreteScheduler(shift=1.0), steps)
+    return _sigmas(teacher_scheduler(), steps)
 
 
 def _sigmas(scheduler: FlowMatchEulerDiscreteScheduler, steps: int) -> Tensor:
