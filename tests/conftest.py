@@ -7,12 +7,13 @@ import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
 from transformers import (
     CLIPConfig,
-    CLIPImageProcessor,
     CLIPModel,
     CLIPTextConfig,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
 )
+
+from rats_train.files import write_json
 
 torch.set_num_threads(1)
 
@@ -106,5 +107,5 @@ def tiny_reward_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "reward"
     CLIPModel(CLIPConfig(text_config=TEXT, vision_config=vision, projection_dim=16)).save_pretrained(path)
     tiny_tokenizer().save_pretrained(path)
-    CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(path)
+    write_json(path / "preprocessor_config.json", {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.3, 0.2, 0.1]})
     return path

@@ -1,0 +1,1 @@
+"""Reward models behind one protocol: images and prompts in, one number each out."""
