@@ -1,0 +1,1 @@
+"""Training methods: each a class with named roles, a step, and nothing of the machine it runs on."""

@@ -1,0 +1,74 @@
+"""What the engine asks of a training method, and what it gives in return.
+
+The engine wraps, steps, averages and saves whatever roles a method names; it knows no method. A new method is one
+class here with losses from `rats_train.losses`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from rats_train.models.base import FlowModel
+from rats_train.rewards.base import RewardModel
+from rats_train.trajectories.prompts import PromptBatch
+
+
+@dataclass(frozen=True)
+class Role:
+    """One copy of the transformer that a method works with; all begin with the teacher's weights.
+
+    A trainable role has an optimiser; an averaged one follows ``average_of`` by ``decay`` every ``every`` steps;
+    one that is neither stays as it began.
+    """
+
+    trainable: bool = False
+    average_of: str | None = None
+    decay: float = 1.0
+    every: int = 1
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What a method may use in one step: the step's number from 0 on, the frozen models and its roles' weights."""
+
+    step: int
+    model: FlowModel
+    rewards: Sequence[RewardModel]
+    roles: Mapping[str, nn.Module]
+    recompute: bool = False
+    """Trade time for memory: keep no activations inside the chain, compute them again on the way back."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one rank found on its rows.
+
+    ``losses`` holds one scalar for each trainable role, the mean over the rows. ``samples`` holds vectors[B] that are
+    recorded for every row and from which `Method.summarise` makes the metrics of the whole batch.
+    """
+
+    losses: Mapping[str, Tensor]
+    samples: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Method(Protocol):
+    """A training method, built from a recipe."""
+
+    roles: Mapping[str, Role]
+    """Its copies of the transformer by name; ``student`` is the one that is exported."""
+    needs_trajectories: bool
+    """Whether its batches come from the store (`TrajectoryBatch`) or hold prompts and seeds alone."""
+
+    def step(self, batch: PromptBatch, context: StepContext) -> StepResult:
+        """The losses of one batch, with their graphs.
+
+        Raises:
+            UserError: a reward is not finite.
+        """
+        ...
+
+    def summarise(self, samples: Mapping[str, Tensor]) -> dict[str, float]:
+        """Metrics of a global batch from its recorded samples, each a vector over all ranks' rows in order."""
+        ...

@@ -1,0 +1,57 @@
+"""Progress for people: a bar with the time left on a terminal, a line now and then where output goes to a file."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class ProgressReport:
+    """Called with (done, total, note); use it as a context.
+
+    with ProgressReport("trajectories") as report:
+        generate(recipe, out, lambda done, total, reward: report(done, total, f"reward {reward:.3f}"))
+    """
+
+    def __init__(self, title: str, console: Console | None = None) -> None:
+        self._title = title
+        self._console = console or Console()
+        self._bar = Progress(
+            TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+            console=self._console,
+        )
+        self._task = self._bar.add_task(title, total=None, note="")
+        self._first: tuple[float, int] | None = None
+        self._last_line = float("-inf")
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Show that ``done`` of ``total`` is finished."""
+        if self._console.is_terminal:
+            self._bar.update(self._task, completed=done, total=total, note=note)
+            return
+        now = time.monotonic()
+        self._first = self._first or (now, done)
+        if done == total or now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            self._console.print(f"{self._title} {done}/{total}{self._time_left(now, done, total)}  {note}", highlight=False)
+
+    def _time_left(self, now: float, done: int, total: int) -> str:
+        start, before = self._first or (now, done)
+        if done == before or done == total:
+            return ""
+        seconds = round((now - start) / (done - before) * (total - done))
+        return f"  {seconds // 60}:{seconds % 60:02d} left"

@@ -1,0 +1,127 @@
+"""The manifest of a trajectory store: what was drawn, how, and the digest of every file that holds it."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rats_train.config import Recipe
+from rats_train.errors import UserError
+from rats_train.files import read_json, sha256_file, sha256_tree, write_json
+from rats_train.models.build import teacher_path
+from rats_train.rewards.build import reward_path
+from rats_train.sampling.horizons import align_horizons
+from rats_train.sampling.schedule import student_sigmas, teacher_sigmas
+from rats_train.trajectories.prompts import PromptSource
+
+VERSION = 1
+MANIFEST = "manifest.json"
+INDEX = "index.parquet"
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One finished file of the store."""
+
+    file: str
+    sha256: str
+    rows: int
+
+    def intact(self, store: Path) -> bool:
+        """Whether the file is there with the very bytes that were written."""
+        return (store / self.file).is_file() and sha256_file(store / self.file) == self.sha256
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that a store's content depends on, and its finished files in order."""
+
+    teacher_digest: str
+    schedule: dict[str, Any]
+    """Teacher steps and guidance, and the teacher evaluations (``indices``) whose x0 predictions are stored."""
+    prompts_digest: str
+    seed: int
+    count: int
+    shard_size: int
+    rewards: dict[str, str]
+    """Digest of each reward model by its name."""
+    shards: tuple[FileEntry, ...] = ()
+    index: FileEntry | None = None
+    complete: bool = False
+    version: int = VERSION
+
+    @property
+    def key(self) -> str:
+        """Content address: 16 hex digits over all inputs, the same before, while and after the files are made."""
+        inputs = asdict(replace(self, shards=(), index=None, complete=False))
+        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def indices(self) -> list[int]:
+        """The teacher evaluations that are stored, ascending."""
+        return list(self.schedule["indices"])
+
+    @property
+    def files(self) -> list[FileEntry]:
+        """Every finished file."""
+        return [*self.shards, *([self.index] if self.index else [])]
+
+    def write(self, store: Path) -> None:
+        """Write it into the store's folder, atomically."""
+        write_json(store / MANIFEST, asdict(self) | {"key": self.key})
+
+
+def planned_manifest(recipe: Recipe) -> Manifest:
+    """The manifest of a store that holds nothing yet.
+
+    Raises:
+        UserError: the teacher, a reward model or the prompt file is missing.
+    """
+    teacher, wanted = recipe.teacher, recipe.trajectories
+    prompts = PromptSource(recipe)
+    return Manifest(
+        teacher_digest=sha256_tree(teacher_path(recipe.teacher.path)),
+        schedule={
+            "teacher_steps": teacher.steps,
+            "guidance_scale": teacher.guidance_scale,
+            "indices": stored_indices(recipe),
+        },
+        prompts_digest=prompts.digest,
+        seed=recipe.seed,
+        count=wanted.count,
+        shard_size=wanted.shard_size,
+        rewards={spec.name: sha256_tree(reward_path(spec)) for spec in recipe.rewards.train},
+    )
+
+
+def trajectory_key(recipe: Recipe) -> str:
+    """The content address of the trajectories that a recipe needs."""
+    return planned_manifest(recipe).key
+
+
+def stored_indices(recipe: Recipe) -> list[int]:
+    """The teacher evaluations that some student schedule of the recipe is matched against, ascending."""
+    teacher = teacher_sigmas(recipe.teacher.steps)
+    schedules = [student_sigmas(steps, recipe.student.terminal_sigma) for steps in recipe.student.steps]
+    return sorted({int(index) for student in schedules for index in align_horizons(student, teacher)})
+
+
+def read_manifest(store: Path) -> Manifest | None:
+    """The manifest in a folder; None where there is none.
+
+    Raises:
+        UserError: it is not a manifest, or of another version.
+    """
+    if not (store / MANIFEST).is_file():
+        return None
+    values = read_json(store / MANIFEST)
+    if not isinstance(values, dict) or values.get("version") != VERSION:
+        raise UserError(f"{store / MANIFEST} is no trajectory manifest of version {VERSION}: generate the store again.")
+    try:
+        del values["key"]
+        values["shards"] = tuple(FileEntry(**entry) for entry in values["shards"])
+        values["index"] = FileEntry(**values["index"]) if values["index"] else None
+        return Manifest(**values)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{store / MANIFEST} is damaged ({error}): generate the store again.") from error

@@ -1,0 +1,70 @@
+"""What is drawn: one prompt and one noise seed a row, both functions of the recipe."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rats_train.config import Recipe
+from rats_train.errors import UserError
+from rats_train.trajectories.order import epoch_order
+from rats_train.trajectories.seeds import derived_seed
+from rats_train.world.grammar import train_prompts
+
+
+@dataclass(frozen=True)
+class PromptBatch:
+    """B rows to draw: row numbers, prompts, and the seeds of their initial noise."""
+
+    rows: tuple[int, ...]
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class PromptSource:
+    """All rows of a recipe, for methods that need no stored trajectories.
+
+    Raises:
+        UserError: the recipe names a prompt file that is missing or holds no prompt.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._prompts = _prompts(recipe)
+        self._seed = recipe.seed
+
+    def __len__(self) -> int:
+        return len(self._prompts)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the prompts, in order."""
+        return hashlib.sha256("\n".join(self._prompts).encode()).hexdigest()
+
+    def batch(self, rows: Sequence[int]) -> PromptBatch:
+        """The rows asked for, in that order."""
+        return PromptBatch(
+            tuple(rows),
+            tuple(self._prompts[row] for row in rows),
+            tuple(derived_seed(self._seed, "noise", row) for row in rows),
+        )
+
+    def order(self, seed: int, epoch: int) -> list[int]:
+        """All rows in the order of one epoch."""
+        return epoch_order(seed, epoch, len(self))
+
+
+def _prompts(recipe: Recipe) -> list[str]:
+    """``trajectories.count`` prompts: the embedded world's, or those of a file, over and over where it has fewer."""
+    wanted = recipe.trajectories
+    if wanted.prompts == "embedded":
+        return train_prompts(wanted.count, recipe.seed)
+    path = Path(wanted.prompts).expanduser()
+    if not path.is_file():
+        raise UserError(f"trajectories.prompts: no file {path}; name a text file with one prompt a line, or `embedded`.")
+    lines = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    if not lines:
+        raise UserError(f"trajectories.prompts: {path} holds no prompt; write one a line.")
+    return [lines[row % len(lines)] for row in range(wanted.count)]
