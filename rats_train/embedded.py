@@ -27,6 +27,25 @@ def reward_dir(which: str) -> Path:
     return _existing(f"reward_{which}")
 
 
+def teacher_folder(path: str) -> Path:
+    """The folder that ``teacher.path`` names; ``embedded`` is the package's own.
+
+    Raises:
+        UserError: it is ``embedded``, and not built here.
+    """
+    return teacher_dir() if path == "embedded" else Path(path).expanduser()
+
+
+def reward_folder(path: str) -> Path:
+    """The folder that a reward's ``path`` names; ``embedded:a`` and ``embedded:b`` are the package's own.
+
+    Raises:
+        UserError: it is an embedded one that does not exist, or is not built here.
+    """
+    embedded, _, which = path.partition(":")
+    return reward_dir(which) if embedded == "embedded" else Path(path).expanduser()
+
+
 def resolve(path_or_embedded: str, default: Path) -> Path:
     """``default`` where a recipe says ``embedded``, otherwise the path it names."""
     return default if path_or_embedded == "embedded" else Path(path_or_embedded).expanduser()

@@ -21,7 +21,11 @@ class ProgressReport:
         self._title = title
         self._console = console or Console()
         self._bar = Progress(
-            TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+            TextColumn(title),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
             console=self._console,
         )
         self._task = self._bar.add_task(title, total=None, note="")
@@ -47,11 +51,13 @@ class ProgressReport:
         self._first = self._first or (now, done)
         if done == total or now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            self._console.print(f"{self._title} {done}/{total}{self._time_left(now, done, total)}  {note}", highlight=False)
+            self._console.print(
+                f"{self._title} {done}/{total}{self._time_left(now, done, total)}  {note}", highlight=False
+            )
 
     def _time_left(self, now: float, done: int, total: int) -> str:
         start, before = self._first or (now, done)
-        if done == before or done == total:
+        if done in (before, total):
             return ""
         seconds = round((now - start) / (done - before) * (total - done))
         return f"  {seconds // 60}:{seconds % 60:02d} left"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,10 @@ class FlowModel(Protocol):
 
     transformer: nn.Module
     latent_shape: tuple[int, int, int]
+
+    def to(self, device: torch.device | str) -> Self:
+        """Move all components, in place."""
+        ...
 
     def encode_prompts(self, prompts: Sequence[str]) -> PromptEmbeds:
         """Encode prompts, without gradient."""

@@ -55,14 +55,16 @@ class SD3:
         self, latents: Tensor, sigma: Tensor, embeds: PromptEmbeds, transformer: nn.Module | None = None
     ) -> Tensor:
         """Velocity[B, C, h, w] at latents[B, C, h, w] and sigma[B]; ``transformer`` lends another role's weights."""
-        velocity: Tensor = (transformer or self.transformer)(
-            hidden_states=latents,
+        weights = transformer or self.transformer
+        dtype = next(weights.parameters()).dtype
+        velocity: Tensor = weights(
+            hidden_states=latents.to(dtype),
             timestep=sigma * 1000,
-            encoder_hidden_states=embeds.context,
-            pooled_projections=embeds.pooled,
+            encoder_hidden_states=embeds.context.to(dtype),
+            pooled_projections=embeds.pooled.to(dtype),
             return_dict=False,
         )[0]
-        return velocity
+        return velocity.to(latents.dtype)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Images[B, 3, H, W] in [0, 1]. The gradient passes straight through the clamp to that range."""

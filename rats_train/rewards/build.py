@@ -1,13 +1,12 @@
 """From the rewards a recipe names to models that score."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from rats_train.config import RewardSpec
-from rats_train.embedded import reward_dir
+from rats_train.embedded import reward_folder
 from rats_train.rewards.base import RewardModel
 from rats_train.rewards.clip import ClipReward
 
@@ -18,15 +17,10 @@ def load_rewards(specs: Sequence[RewardSpec]) -> list[RewardModel]:
     Raises:
         UserError: a folder is missing or is not a reward model.
     """
-    return [ClipReward(_folder(spec.path), spec.name, spec.weight) for spec in specs]
+    return [ClipReward(reward_folder(spec.path), spec.name, spec.weight) for spec in specs]
 
 
 def combine(rewards: Sequence[RewardModel], images: Tensor, prompts: Sequence[str]) -> Tensor:
     """The weighted sum[B] of all rewards of images[B, 3, H, W] in [0, 1]."""
     return torch.stack([reward.weight * reward.score(images, prompts) for reward in rewards]).sum(dim=0)
 
-
-def _folder(path: str) -> Path:
-    """Where a reward's weights lie; ``embedded:a`` means the package's own."""
-    embedded, _, which = path.partition(":")
-    return reward_dir(which) if embedded == "embedded" else Path(path).expanduser()

@@ -1,6 +1,6 @@
 """Roll the teacher out once for every row of a recipe, into a store that can be interrupted at any moment.
 
-    python -m rats_train.trajectories.generate --recipe emoji --out runs/trajectories
+python -m rats_train.trajectories.generate --recipe emoji --out runs/trajectories
 """
 
 import argparse
@@ -122,7 +122,11 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder of the store")
     arguments = parser.parse_args()
     with ProgressReport("trajectories") as report:
-        generate(load_recipe(arguments.recipe), arguments.out, lambda done, total, reward: report(done, total, f"reward {reward:.4f}"))
+        generate(
+            load_recipe(arguments.recipe),
+            arguments.out,
+            lambda done, total, reward: report(done, total, f"reward {reward:.4f}"),
+        )
 
 
 if __name__ == "__main__":

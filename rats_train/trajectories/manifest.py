@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rats_train.config import Recipe
+from rats_train.embedded import reward_folder, teacher_folder
 from rats_train.errors import UserError
 from rats_train.files import read_json, sha256_file, sha256_tree, write_json
-from rats_train.models.build import teacher_path
-from rats_train.rewards.build import reward_path
 from rats_train.sampling.horizons import align_horizons
 from rats_train.sampling.schedule import student_sigmas, teacher_sigmas
 from rats_train.trajectories.prompts import PromptSource
@@ -81,7 +80,7 @@ def planned_manifest(recipe: Recipe) -> Manifest:
     teacher, wanted = recipe.teacher, recipe.trajectories
     prompts = PromptSource(recipe)
     return Manifest(
-        teacher_digest=sha256_tree(teacher_path(recipe.teacher.path)),
+        teacher_digest=sha256_tree(teacher_folder(recipe.teacher.path)),
         schedule={
             "teacher_steps": teacher.steps,
             "guidance_scale": teacher.guidance_scale,
@@ -91,7 +90,7 @@ def planned_manifest(recipe: Recipe) -> Manifest:
         seed=recipe.seed,
         count=wanted.count,
         shard_size=wanted.shard_size,
-        rewards={spec.name: sha256_tree(reward_path(spec)) for spec in recipe.rewards.train},
+        rewards={spec.name: sha256_tree(reward_folder(spec.path)) for spec in recipe.rewards.train},
     )
 
 

@@ -9,7 +9,6 @@ from rats_train.config import Recipe
 from rats_train.errors import UserError
 from rats_train.trajectories.order import epoch_order
 from rats_train.trajectories.seeds import derived_seed
-from rats_train.world.grammar import train_prompts
 
 
 @dataclass(frozen=True)
@@ -60,10 +59,15 @@ def _prompts(recipe: Recipe) -> list[str]:
     """``trajectories.count`` prompts: the embedded world's, or those of a file, over and over where it has fewer."""
     wanted = recipe.trajectories
     if wanted.prompts == "embedded":
-        return train_prompts(wanted.count, recipe.seed)
+        from rats_train.world.grammar import train_prompts  # own prompts need nothing of the embedded world
+
+        prompts: list[str] = train_prompts(wanted.count, recipe.seed)
+        return prompts
     path = Path(wanted.prompts).expanduser()
     if not path.is_file():
-        raise UserError(f"trajectories.prompts: no file {path}; name a text file with one prompt a line, or `embedded`.")
+        raise UserError(
+            f"trajectories.prompts: no file {path}; name a text file with one prompt a line, or `embedded`."
+        )
     lines = [line.strip() for line in path.read_text().splitlines() if line.strip()]
     if not lines:
         raise UserError(f"trajectories.prompts: {path} holds no prompt; write one a line.")

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 from rats_train.config import Recipe
+from rats_train.embedded import teacher_folder
 from rats_train.models.base import FlowModel
+from rats_train.models.sd3 import load_sd3
 from rats_train.rewards.build import load_rewards
 from rats_train.sampling.guidance import guided
 from rats_train.sampling.noise import initial_noise
@@ -24,7 +26,7 @@ class TeacherRollouts:
         self._indices = indices
         self._guidance_scale = recipe.teacher.guidance_scale
         self._sigmas = teacher_sigmas(recipe.teacher.steps)
-        self._model: FlowModel = load_sd3(teacher_path(recipe), torch.float32)
+        self._model: FlowModel = load_sd3(teacher_folder(recipe.teacher.path), torch.float32)
         self._rewards = load_rewards(recipe.rewards.train)
 
     @torch.no_grad()
@@ -38,11 +40,15 @@ class TeacherRollouts:
         cond = model.encode_prompts(batch.prompts)
         uncond = model.encode_prompts([""]).repeat(len(batch))
         noise = initial_noise(batch.seeds, model.latent_shape).to(cond.context.device)
-        chain = rollout(guided(model.velocity, cond, uncond, self._guidance_scale), noise, self._sigmas, keep_x0=self._indices)
+        chain = rollout(
+            guided(model.velocity, cond, uncond, self._guidance_scale), noise, self._sigmas, keep_x0=self._indices
+        )
         images = model.decode(chain.final)
         return {
             "seeds": torch.tensor(batch.seeds),
             "x0": torch.stack([chain.x0[index] for index in self._indices], dim=1).half().cpu(),
             "final": chain.final.half().cpu(),
-            "rewards": torch.stack([reward.score(images, batch.prompts) for reward in self._rewards], dim=1).float().cpu(),
+            "rewards": torch.stack([reward.score(images, batch.prompts) for reward in self._rewards], dim=1)
+            .float()
+            .cpu(),
         }
