@@ -1,0 +1,165 @@
+"""Training curves: the student's reward meeting its teacher's, the gap between them, and the gate that answers it."""
+
+import json
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any, cast
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rats_train.errors import UserError
+from rats_train.evaluation.bootstrap import Values
+
+WINDOW = 20
+# Blue and orange differ for every common kind of colour blindness, and both stand out on white and on near black.
+STUDENT, TEACHER, NEUTRAL = "#2a8fd8", "#e07b16", "#808790"
+# Stands for "the colour of the text around": replaced by `currentColor`, so that a figure follows the page's theme.
+_INK = "#123456"
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "rats",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What training logged, one value a step, steps ascending."""
+
+    steps: Values
+    student: Values
+    teacher: Values
+    gate_mean: Values
+    gate_min: Values
+    gate_max: Values
+
+    @property
+    def gap(self) -> Values:
+        """Student's reward minus teacher's."""
+        return self.student - self.teacher
+
+
+def read_curve(path: Path) -> Curve:
+    """Read a training run's ``metrics.jsonl``; of steps that were repeated after a resume the last one counts.
+
+    Raises:
+        UserError: the file is missing, empty, or a line lacks a value that the curves need.
+    """
+    if not path.is_file():
+        raise UserError(f"No training metrics at {path}: name the folder that a training run wrote")
+    try:
+        rows = {row["step"]: row for row in map(json.loads, path.read_text().splitlines())}
+        table = np.array([[rows[step][key] for key in _KEYS] for step in sorted(rows)], dtype=np.float64)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not a training log ({error}): train again, or remove the broken line") from error
+    if not len(table):
+        raise UserError(f"{path} holds no step yet: wait for training to log one")
+    return Curve(*table.T)
+
+
+_KEYS = ("step", "reward_student", "reward_teacher", "gate_mean", "gate_min", "gate_max")
+
+
+def smooth(values: Values, window: int = WINDOW) -> Values:
+    """Mean of the last ``window`` values at every step; of as many as there are at the start."""
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    end = np.arange(1, len(values) + 1)
+    start = np.maximum(end - window, 0)
+    return cast(Values, (total[end] - total[start]) / (end - start))
+
+
+def crossing(steps: Values, gap: Values) -> int | None:
+    """The step from which ``gap`` stays above zero to the end; None when it ends at or below zero."""
+    below = np.flatnonzero(gap <= 0)
+    first = 0 if not len(below) else int(below[-1]) + 1
+    return int(steps[first]) if first < len(steps) else None
+
+
+def draw_rewards(axes: Axes, curve: Curve) -> None:
+    """Student's and teacher's reward: every step faintly, the moving mean on top."""
+    for label, values, colour in (("teacher", curve.teacher, TEACHER), ("student", curve.student, STUDENT)):
+        axes.plot(curve.steps, values, color=colour, alpha=0.22, linewidth=0.8)
+        axes.plot(curve.steps, smooth(values), color=colour, linewidth=2.2, label=label)
+    axes.legend(loc="best")
+    _finish(axes, "Reward while training")
+
+
+def draw_gap(axes: Axes, curve: Curve) -> None:
+    """The gap, shaded by its sign, with the step marked from which the student stays ahead."""
+    gap = smooth(curve.gap)
+    axes.plot(curve.steps, gap, color=_INK, linewidth=1.6)
+    axes.fill_between(
+        curve.steps, gap, 0, where=list(gap > 0), interpolate=True, color=STUDENT, alpha=0.35, linewidth=0
+    )
+    axes.fill_between(
+        curve.steps, gap, 0, where=list(gap <= 0), interpolate=True, color=TEACHER, alpha=0.35, linewidth=0
+    )
+    axes.axhline(0, color=NEUTRAL, linewidth=1)
+    step = crossing(curve.steps, gap)
+    if step is not None:
+        axes.axvline(step, color=STUDENT, linewidth=1.4, linestyle=(0, (4, 3)))
+        axes.annotate(
+            f"ahead from step {step}", (step, 0.04), xycoords=("data", "axes fraction"), xytext=(5, 0),
+            textcoords="offset points", color=_INK, ha="left" if step < curve.steps.mean() else "right",
+        )  # fmt: skip
+    _finish(axes, "Gap: student minus teacher")
+
+
+def draw_gate(axes: Axes, curve: Curve) -> None:
+    """Mean gate with the band from its least to its greatest value; 0.5 is where student and teacher are equal."""
+    axes.fill_between(
+        curve.steps, smooth(curve.gate_min), smooth(curve.gate_max), color=NEUTRAL, alpha=0.25, linewidth=0
+    )
+    axes.plot(curve.steps, smooth(curve.gate_mean), color=STUDENT, linewidth=2.2)
+    axes.axhline(0.5, color=NEUTRAL, linewidth=1)
+    axes.set_ylim(0, 1)
+    _finish(axes, "Gate: how hard the teacher pulls")
+
+
+PANELS = {"reward": draw_rewards, "gap": draw_gap, "gate": draw_gate}
+
+
+def curve_svgs(curve: Curve) -> dict[str, str]:
+    """One inline ``<svg>`` a panel, transparent, coloured like the text around it."""
+    return {name: _svg(name, curve) for name in PANELS}
+
+
+def save_curves(curve: Curve, path: Path) -> None:
+    """All panels side by side as one picture (the suffix of ``path`` decides the format)."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(13.5, 3.8), layout="constrained")
+        for axes, draw in zip(figure.subplots(1, len(PANELS)), PANELS.values(), strict=True):
+            draw(axes, curve)
+        figure.savefig(path, dpi=120)
+
+
+def _svg(name: str, curve: Curve) -> str:
+    with mpl.rc_context(
+        _STYLE | dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK)
+    ):
+        figure = Figure(figsize=(4.8, 3.3), layout="constrained")
+        PANELS[name](figure.subplots(), curve)
+        buffer = StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    return svg[svg.index("<svg") :].replace(_INK, "currentColor")
+
+
+def _finish(axes: Axes, title: str) -> None:
+    axes.set_title(title)
+    axes.set_xlabel("training step")
+    axes.margins(x=0.01)

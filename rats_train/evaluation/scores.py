@@ -1,0 +1,92 @@
+"""What every arm scored, image by image: the raw material of scorecards, kept so that anyone can resample it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rats_train.errors import UserError
+from rats_train.evaluation.bootstrap import Values
+from rats_train.files import atomic_write_text, read_json
+
+Kind = Literal["trained", "heldout", "verifier", "diversity"]
+
+ALL_CORRECT = "all_correct"
+DIVERSITY_FEATURES = "diversity_features"
+DIVERSITY_PIXELS = "diversity_pixels"
+
+
+class ArmScores(BaseModel):
+    """One arm: how it drew, what that cost, and its values.
+
+    Attributes:
+        evaluations: transformer evaluations an image.
+        seconds_per_image: wall time of drawing one image of this arm in batches.
+        values: metric -> one number an image; for diversity, one number a prompt.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    role: Literal["student", "teacher"]
+    steps: int
+    guidance_scale: float
+    evaluations: int
+    seconds_per_image: float
+    values: dict[str, list[float]]
+
+
+class Scores(BaseModel):
+    """All arms over the same prompts and seeds.
+
+    Attributes:
+        prompts: the held-out prompts, each once.
+        images_per_prompt: image ``i`` belongs to prompt ``i // images_per_prompt``.
+        seeds: one an image, the same for every arm.
+        kinds: metric -> what it is.
+        arms: arm name -> its scores.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    prompts: list[str]
+    images_per_prompt: int
+    seeds: list[int]
+    kinds: dict[str, Kind]
+    arms: dict[str, ArmScores]
+
+    def values(self, arm: str, metric: str) -> Values:
+        """``[N]`` values of ``metric`` for one arm."""
+        return np.asarray(self.arms[arm].values[metric], dtype=np.float64)
+
+    def clusters(self, metric: str) -> NDArray[np.int64]:
+        """``[N]`` prompt index of each value of ``metric``."""
+        prompts = np.arange(len(self.prompts), dtype=np.int64)
+        return prompts if self.kinds[metric] == "diversity" else prompts.repeat(self.images_per_prompt)
+
+    def of_kind(self, *kinds: Kind) -> list[str]:
+        """Names of the metrics of these kinds, in the order in which they were measured."""
+        return [name for name, kind in self.kinds.items() if kind in kinds]
+
+    def write(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        atomic_write_text(path, self.model_dump_json())
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            UserError: the file is missing, cut short, or of another shape.
+        """
+        try:
+            return cls.model_validate(read_json(path))
+        except ValidationError as error:
+            raise UserError(f"{path} does not hold scores of this version: evaluate again.") from error
+
+
+def floats(values: Sequence[float] | NDArray[np.generic]) -> list[float]:
+    """Plain floats, rounded to single precision's seven digits so that files stay readable."""
+    return [float(f"{value:.7g}") for value in values]

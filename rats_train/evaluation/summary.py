@@ -1,0 +1,58 @@
+"""A scorecard in words: one sentence and three numbers, the way a person would tell a colleague."""
+
+from dataclasses import dataclass
+
+from rats_train.evaluation.arms import student_arm, teacher_arm
+from rats_train.evaluation.scorecard import Interval, Scorecard
+from rats_train.evaluation.scores import ALL_CORRECT
+from rats_train.evaluation.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One difference that matters, in the metric's own unit, and what it is a difference of."""
+
+    metric: str
+    gap: float
+    ci95: Interval
+    label: str
+
+
+def headlines(card: Scorecard) -> list[Headline]:
+    """Held-out reward where steps are fewest, trained reward against the full teacher, and correctness."""
+    few, many, full = card.budgets[0], card.budgets[-1], card.settings.teacher_steps
+    heldout, trained = card.of_kind("heldout", "trained")[0], card.of_kind("trained")[0]
+    first, second = card.comparison(few, heldout), card.comparison(many, trained)
+    found = [
+        Headline(heldout, first.gap, first.ci95, f"student at {few} steps over the teacher at {few}"),
+        Headline(trained, second.gap_50, second.ci95_50, f"student at {many} steps over the teacher at {full}"),
+    ]
+    if ALL_CORRECT in card.kinds:
+        third = card.comparison(few, ALL_CORRECT)
+        found.append(Headline(ALL_CORRECT, third.gap, third.ci95, f"student at {few} steps over the teacher at {few}"))
+    else:
+        third = card.comparison(many, heldout)
+        label = f"student at {many} steps over the teacher at {full}"
+        found.append(Headline(heldout, third.gap_50, third.ci95_50, label))
+    return found
+
+
+def sentence(card: Scorecard, verdict: Verdict) -> str:
+    """The verdict in one sentence."""
+    if not verdict.promoted:
+        failures = verdict.failures
+        return f"Not promoted: {len(failures)} of {len(verdict.reasons)} conditions failed; {failures[0].text}."
+    budgets, full = card.budgets, card.settings.teacher_steps
+    cost = card.arms[teacher_arm(full)].evaluations
+    spent = join_words([str(card.arms[student_arm(budget)].evaluations) for budget in budgets], "or")
+    rewards = "every held-out reward" if len(card.of_kind("heldout")) > 1 else "the held-out reward"
+    steps = join_words([str(budget) for budget in budgets])
+    return (
+        f"Promoted: at {steps} steps the student beats its own teacher at the same steps on {rewards}, "
+        f"with {spent} network evaluations a picture where the {full}-step teacher takes {cost}."
+    )
+
+
+def join_words(words: list[str], last: str = "and") -> str:
+    """``3, 5 and 8``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"

@@ -1,0 +1,57 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rats_train.errors import UserError
+from rats_train.evaluation.curves import crossing, curve_svgs, read_curve, save_curves, smooth
+
+
+def test_smoothing_is_the_mean_of_the_last_window():
+    values = np.array([1.0, 2.0, 6.0, 1.0])
+    assert smooth(values, window=2) == pytest.approx([1.0, 1.5, 4.0, 3.5])
+    assert smooth(values, window=10) == pytest.approx([1.0, 1.5, 3.0, 2.5])
+
+
+@pytest.mark.parametrize(
+    ("gap", "step"),
+    [([-1, 1, 2], 20), ([-1, 1, -1, 1], 40), ([1, 2], 10), ([1, -1], None), ([-1, 0], None), ([0, 1], 20)],
+)
+def test_crossing_is_the_step_from_which_the_student_stays_ahead(gap, step):
+    steps = 10.0 * np.arange(1, len(gap) + 1)
+    assert crossing(steps, np.array(gap, dtype=float)) == step
+
+
+def test_read_curve_keeps_the_last_of_repeated_steps(training_dir):
+    path = training_dir / "metrics.jsonl"
+    again = json.loads(path.read_text().splitlines()[10]) | {"reward_student": 9.0}
+    path.write_text(path.read_text() + json.dumps(again) + "\n")
+    curve = read_curve(path)
+    assert len(curve.steps) == 300
+    assert curve.student[10] == 9.0
+    assert list(curve.steps) == sorted(curve.steps)
+
+
+@pytest.mark.parametrize("text", ["{", '{"step": 1}', "[1]", ""])
+def test_a_broken_log_is_one_clear_line(tmp_path, text):
+    (tmp_path / "metrics.jsonl").write_text(text)
+    with pytest.raises(UserError, match=r"metrics\.jsonl"):
+        read_curve(tmp_path / "metrics.jsonl")
+    with pytest.raises(UserError, match="No training metrics"):
+        read_curve(tmp_path / "absent.jsonl")
+
+
+def test_figures_follow_the_page_and_mark_the_crossing(training_dir):
+    curve = read_curve(training_dir / "metrics.jsonl")
+    svgs = curve_svgs(curve)
+    assert list(svgs) == ["reward", "gap", "gate"]
+    assert all(svg.startswith("<svg") and "currentColor" in svg for svg in svgs.values())
+    assert f"ahead from step {crossing(curve.steps, smooth(curve.gap))}" in svgs["gap"]
+    assert svgs == curve_svgs(curve)
+
+
+def test_curves_are_saved_as_one_picture(training_dir, tmp_path):
+    save_curves(read_curve(training_dir / "metrics.jsonl"), tmp_path / "curves.png")
+    width, height = Image.open(tmp_path / "curves.png").size
+    assert width > 3 * height
