@@ -1,0 +1,121 @@
+"""The prompt grammar of EmojiScenes, its parser, and the split into training and held-out prompts.
+
+A prompt is ``SUBJECT[, COLOUR background]`` where the subject is one of
+
+* ``a fox`` (one), ``three foxes`` (two to four),
+* ``a fox left of an owl``, ``a fox above an owl``, ``a fox and an owl``.
+
+Style, places, the order in ``A and B`` and, in half of the prompts, the background stay unsaid.
+"""
+
+import hashlib
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Final
+
+from rats_train.world.vocabulary import BACKGROUNDS, COUNT_WORDS, NOUNS, RELATIONS
+
+HELDOUT_SHARE: Final = 0.2
+
+_BY_SINGULAR: Final = {noun.singular: noun for noun in NOUNS}
+_BY_PLURAL: Final = {noun.plural: noun for noun in NOUNS}
+_ONE: Final = "|".join(f"{noun.article} {noun.singular}" for noun in NOUNS)
+_PATTERN: Final = re.compile(
+    rf"(?:(?P<first>{_ONE})(?: (?P<relation>{'|'.join(RELATIONS)}) (?P<second>{_ONE}))?"
+    rf"|(?P<count>{'|'.join(COUNT_WORDS)}) (?P<plural>{'|'.join(_BY_PLURAL)}))"
+    rf"(?:, (?P<background>{'|'.join(BACKGROUNDS)}) background)?"
+)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a prompt says: one noun and a count, or two nouns and a relation; perhaps a background."""
+
+    nouns: tuple[str, ...]
+    count: int = 1
+    relation: str | None = None
+    background: str | None = None
+
+    def __str__(self) -> str:
+        first = _BY_SINGULAR[self.nouns[0]]
+        if self.relation:
+            second = _BY_SINGULAR[self.nouns[1]]
+            subject = f"{first.article} {first.singular} {self.relation} {second.article} {second.singular}"
+        elif self.count > 1:
+            subject = f"{next(w for w, n in COUNT_WORDS.items() if n == self.count)} {first.plural}"
+        else:
+            subject = f"{first.article} {first.singular}"
+        return f"{subject}, {self.background} background" if self.background else subject
+
+    @property
+    def is_heldout(self) -> bool:
+        """Whether its noun pair, or its count-noun combination, is never drawn in training."""
+        if self.relation:
+            return is_heldout_combination(" + ".join(sorted(self.nouns)))
+        return self.count > 1 and is_heldout_combination(f"{self.count} x {self.nouns[0]}")
+
+
+def is_heldout_combination(combination: str) -> bool:
+    """A stable draw: one combination in five is held out, whatever the order of the vocabulary."""
+    return int(hashlib.sha256(combination.encode()).hexdigest()[:8], 16) / 2**32 < HELDOUT_SHARE
+
+
+def parse(text: str) -> Prompt | None:
+    """Read a prompt; ``None`` where it lies outside the grammar."""
+    match = _PATTERN.fullmatch(text.strip().lower())
+    if match is None:
+        return None
+    part = match.groupdict()
+    if part["count"]:
+        noun = _BY_PLURAL[part["plural"]].singular
+        return Prompt((noun,), count=COUNT_WORDS[part["count"]], background=part["background"])
+    nouns = tuple(part[key].split(" ", 1)[1] for key in ("first", "second") if part[key])
+    if len(set(nouns)) != len(nouns):
+        return None
+    return Prompt(nouns, relation=part["relation"], background=part["background"])
+
+
+def _subjects(heldout: bool) -> dict[str, list[Prompt]]:
+    """All subjects of one side of the split, by kind, without a background."""
+    singles = [Prompt((noun.singular,)) for noun in NOUNS]
+    counts = [Prompt((noun.singular,), count=n) for noun in NOUNS for n in COUNT_WORDS.values()]
+    pairs = [
+        Prompt(order, relation=relation)
+        for a, b in combinations([noun.singular for noun in NOUNS], 2)
+        for order in ((a, b), (b, a))
+        for relation in RELATIONS
+    ]
+    kinds = {
+        "count": [p for p in counts if p.is_heldout == heldout],
+        "pair": [p for p in pairs if p.is_heldout == heldout],
+    }
+    return kinds if heldout else {"single": singles, **kinds}
+
+
+def _stream(seed: int, heldout: bool) -> Iterator[Prompt]:
+    rng = random.Random(f"{seed}/{'heldout' if heldout else 'train'}")
+    kinds = _subjects(heldout)
+    weights = [{"single": 1.0, "count": 1.5, "pair": 2.5}[kind] for kind in kinds]
+    while True:
+        kind = rng.choices(list(kinds), weights)[0]
+        subject = rng.choice(kinds[kind])
+        background = rng.choice(list(BACKGROUNDS)) if rng.random() < 0.5 else None
+        yield Prompt(subject.nouns, subject.count, subject.relation, background)
+
+
+def train_prompts(count: int, seed: int) -> list[str]:
+    """``count`` prompts for training, a function of the seed; repeats may occur."""
+    return [str(prompt) for prompt, _ in zip(_stream(seed, heldout=False), range(count), strict=False)]
+
+
+def heldout_prompts(count: int, seed: int) -> list[str]:
+    """``count`` distinct prompts whose noun pairs and count-noun combinations were never drawn in training."""
+    distinct: dict[str, None] = {}
+    for prompt in _stream(seed, heldout=True):
+        distinct.setdefault(str(prompt))
+        if len(distinct) == count:
+            break
+    return list(distinct)
