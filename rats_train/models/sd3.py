@@ -29,6 +29,7 @@ class SD3:
         for frozen in (pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2):
             frozen.requires_grad_(False).eval()
         self.transformer: nn.Module = pipeline.transformer.eval()
+        _merge_padding(pipeline.transformer)
         config = pipeline.transformer.config
         self.latent_shape: tuple[int, int, int] = (config.in_channels, config.sample_size, config.sample_size)
 
@@ -47,7 +48,11 @@ class SD3:
     def encode_prompts(self, prompts: Sequence[str]) -> PromptEmbeds:
         """Encode prompts, without gradient."""
         context, _, pooled, _ = self._pipeline.encode_prompt(
-            prompt=list(prompts), prompt_2=None, prompt_3=None, do_classifier_free_guidance=False
+            prompt=list(prompts),
+            prompt_2=None,
+            prompt_3=None,
+            do_classifier_free_guidance=False,
+            max_sequence_length=1,  # one padding token, which stands for all: see _merge_padding
         )
         return PromptEmbeds(context, pooled)
 
@@ -106,6 +111,26 @@ class SD3:
         transformer: nn.Module = SD3Transformer2DModel.from_config(own.config).to(own.dtype)
         transformer.load_state_dict(state_dict)
         return transformer
+
+
+_PADDING = 256
+"""Zero tokens that the stock pipeline puts in the place of the absent T5 encoder's output."""
+
+
+def _merge_padding(transformer: nn.Module) -> None:
+    """Let the last context token count as often in attention as the stock pipeline repeats it.
+
+    Equal tokens stay equal through joint attention, so one is computed and its key and value are repeated: the same
+    numbers as stock diffusers at a third of the cost, for small pictures.
+    """
+
+    def repeat_last(_: nn.Module, __: Any, tokens: Tensor) -> Tensor:
+        return torch.cat([tokens, tokens[:, -1:].expand(-1, _PADDING - 1, -1)], dim=1)
+
+    blocks: Any = transformer.transformer_blocks
+    for block in blocks:
+        for projection in (block.attn.add_k_proj, block.attn.add_v_proj):
+            projection.register_forward_hook(repeat_last)
 
 
 class _StraightThroughClamp(torch.autograd.Function):

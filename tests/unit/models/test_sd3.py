@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, StableDiffusion3Pipeline
 
 from rats_train.errors import UserError
 from rats_train.models.sd3 import SD3, load_sd3
 from rats_train.sampling.draw import draw, to_uint8
+from rats_train.sampling.noise import initial_noise
 from rats_train.sampling.schedule import student_sigmas, teacher_sigmas
 
 PROMPTS = ["two owls", "a fox above a frog, sky blue background", "one cat"]
@@ -48,6 +49,33 @@ def test_saved_student_draws_the_same_pixels_in_stock_diffusers(model: SD3, tmp_
     student = load_sd3(tmp_path / "student")
     ours = draw(student, PROMPTS, SEEDS, sigmas=student_sigmas(steps, 0.25), guidance_scale=1.0, batch_size=3)
     assert np.array_equal(to_uint8(ours), stock_pixels(tmp_path / "student", steps, 1.0))
+
+
+def test_merged_padding_has_the_velocity_and_gradient_of_the_stock_forward(model: SD3, tiny_pipeline_dir: Path) -> None:
+    stock = StableDiffusion3Pipeline.from_pretrained(tiny_pipeline_dir, text_encoder_3=None, tokenizer_3=None)
+    context, _, pooled, _ = stock.encode_prompt(PROMPTS, None, None, do_classifier_free_guidance=False)
+    latents, sigma = initial_noise(SEEDS, (4, 16, 16)), torch.tensor([0.9, 0.5, 0.1])
+    expected = stock.transformer(latents, context, pooled, sigma * 1000, return_dict=False)[0]
+    velocity = model.velocity(latents, sigma, model.encode_prompts(PROMPTS))
+    assert context.shape[1] == 16 + 256
+    assert torch.equal(velocity, expected)
+
+    for output in (velocity, expected):
+        output.square().mean().backward()
+    for (name, ours), theirs in zip(model.transformer.named_parameters(), stock.transformer.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, msg=lambda text, name=name: f"{name}: {text}")
+    model.transformer.zero_grad()
+
+
+def test_decode_clamps_pixels_but_not_their_gradient(model: SD3) -> None:
+    latents = (30 * initial_noise([0], (4, 16, 16))).requires_grad_()
+    image = model.decode(latents)
+    assert image.min() == 0
+    assert image.max() == 1
+    # A loss that looks at saturated pixels alone still moves the latents.
+    (image * (image.detach() == 1)).sum().backward()
+    assert latents.grad is not None
+    assert latents.grad.abs().max() > 0
 
 
 def test_missing_folder_is_one_line(tmp_path: Path) -> None:

@@ -67,12 +67,12 @@ def test_combine_weighs_each_reward(tiny_reward_dir: Path) -> None:
 def test_non_finite_reward_names_the_reward_and_the_prompt(reward: ClipReward) -> None:
     images = torch.rand(2, 3, 64, 64)
     images[1, 0, 0, 0] = torch.nan
-    with pytest.raises(UserError, match='^Reward tiny is nan for the prompt "one fox": [^\n]*$'):
+    with pytest.raises(UserError, match=r'^Reward tiny is nan for the prompt "one fox": [^\n]*$'):
         reward.score(images, PROMPTS)
 
 
 def test_missing_folder_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="No reward model mine at .*nowhere"):
+    with pytest.raises(UserError, match=r"No reward model mine at .*nowhere"):
         load_rewards([RewardSpec(name="mine", path=str(tmp_path / "nowhere"))])
 
 
