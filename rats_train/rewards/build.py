@@ -23,4 +23,3 @@ def load_rewards(specs: Sequence[RewardSpec]) -> list[RewardModel]:
 def combine(rewards: Sequence[RewardModel], images: Tensor, prompts: Sequence[str]) -> Tensor:
     """The weighted sum[B] of all rewards of images[B, 3, H, W] in [0, 1]."""
     return torch.stack([reward.weight * reward.score(images, prompts) for reward in rewards]).sum(dim=0)
-

@@ -33,7 +33,7 @@ class StochasticStep(NamedTuple):
 def sde_step(
     x: Tensor, velocity: Tensor, sigma: Tensor, sigma_next: Tensor, noise: Tensor, eta: float = 0.7
 ) -> StochasticStep:
-    """The reverse SDE with the marginals of the ODE (Flow-GRPO, arXiv 2505.05470, eq. 9); ``eta`` = 0 is Euler.
+    """The reverse SDE with the marginals of the ODE (Flow-GRPO, arXiv 2505.05470); ``eta`` = 0 is Euler.
 
     At sigma = 1 its diffusion is infinite; as in the authors' code, the next sigma stands in there.
     """

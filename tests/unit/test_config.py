@@ -1,0 +1,91 @@
+"""Recipes: what they read back to, and one line for every mistake in them."""
+
+from pathlib import Path
+
+import pytest
+
+from rats_train.config import dump_recipe, load_recipe, recipe_digest
+from rats_train.errors import UserError
+
+
+def test_the_packaged_recipe_loads_by_name() -> None:
+    recipe = load_recipe("emoji")
+    assert recipe.student.steps == [3, 5, 8]
+    assert recipe.training.learning_rate == 1e-4
+
+
+def test_a_dumped_recipe_reads_back_equal(tmp_path: Path) -> None:
+    recipe = load_recipe("emoji", ["method.backprop_steps=2", "training.learning_rate=3e-5"])
+    (tmp_path / "mine.yaml").write_text(dump_recipe(recipe))
+    again = load_recipe(str(tmp_path / "mine.yaml"))
+    assert again == recipe
+    assert recipe_digest(again) == recipe_digest(recipe)
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("training.steps=20", 20),
+        ("training.learning_rate=1e-4", 1e-4),
+        ("student.steps=[4]", [4]),
+        ("method.backprop_steps=null", None),
+        ("teacher.source=ema", "ema"),
+    ],
+)
+def test_overrides_are_dotted_yaml(override: str, value: object) -> None:
+    section, key = override.partition("=")[0].split(".")
+    assert getattr(getattr(load_recipe("emoji", [override]), section), key) == value
+
+
+def test_the_digest_sees_every_value() -> None:
+    digest = recipe_digest(load_recipe("emoji"))
+    assert len(digest) == 12
+    assert recipe_digest(load_recipe("emoji", ["method.tau=0.06"])) != digest
+    assert recipe_digest(load_recipe("emoji", ["training.steps=300"])) == digest
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.stepz=3", "unknown key training.stepz; did you mean steps?"),
+        ("trainng.steps=3", "unknown key trainng; did you mean training?"),
+        ("rewards.train=[{name: a, pat: b}]", "unknown key rewards.train.0.pat; did you mean path?"),
+        ("method.zzz=1", "unknown key method.zzz; the keys here are name, alpha"),
+        ("training.steps=0", "training.steps is 0; it must be greater than or equal to 1"),
+        ("student.terminal_sigma=1", "student.terminal_sigma is 1; it must be less than 1"),
+        ("student.steps=[3, 1]", "student.steps.1 is 1; it must be greater than or equal to 2"),
+        ("method.tau=.nan", "method.tau is nan; it must be"),
+        ("training.precision=fp8", "training.precision is 'fp8'; it must be 'fp32' or 'bf16'"),
+        ("training.steps=many", "training.steps is 'many'; it must be a valid integer"),
+        ("rewards.train=[]", "rewards.train is []; List should have at least 1 item"),
+        ("rewards={heldout: []}", "rewards.train is missing; add it"),
+        ("training.world_size=3", "training.batch_size 16 does not divide among training.world_size 3"),
+        ("student.steps=[60]", "student.steps [60] has more steps than teacher.steps 50"),
+        ("student.steps=[3, 3]", "student.steps [3, 3] names one thing twice"),
+        ("rewards.heldout=[{name: reward_a, path: x}]", "rewards ['reward_a', 'reward_a'] names one thing twice"),
+        ("training.steps", 'Override "training.steps" is not of the form key.key=value'),
+        ("=3", 'Override "=3" is not of the form key.key=value'),
+        ("seed.x=1", "seed is a single value and has no keys below it"),
+        ("student.steps=[3", 'Override "student.steps=[3" is not YAML'),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(override: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_recipe("emoji", [override])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_recipe_lists_the_packaged_ones() -> None:
+    with pytest.raises(UserError, match=r"No recipe emojy: name a YAML file, or one of .*emoji"):
+        load_recipe("emojy")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("a: [", "is not YAML"), ("", "holds no keys"), ("- 1", "holds no keys")]
+)
+def test_a_broken_file_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "broken.yaml").write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        load_recipe(str(tmp_path / "broken.yaml"))
+    assert "\n" not in str(caught.value)

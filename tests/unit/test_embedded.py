@@ -1,0 +1,25 @@
+"""Embedded checkpoints: found, or one line that says how to get them."""
+
+from pathlib import Path
+
+import pytest
+
+from rats_train import embedded
+from rats_train.errors import UserError
+
+
+def test_a_path_is_taken_as_it_is_and_embedded_is_the_default() -> None:
+    assert embedded.resolve("embedded", Path("default")) == Path("default")
+    assert embedded.resolve("models/mine", Path("default")) == Path("models/mine")
+
+
+def test_checkpoints_are_found_or_the_command_that_builds_them_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_CHECKPOINTS", tmp_path)
+    (tmp_path / "reward_a").mkdir()
+    assert embedded.reward_dir("a") == tmp_path / "reward_a"
+    with pytest.raises(UserError, match="rats world build"):
+        embedded.teacher_dir()
+    with pytest.raises(UserError, match="embedded:a or embedded:b"):
+        embedded.reward_dir("c")
