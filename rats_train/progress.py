@@ -30,7 +30,7 @@ class ProgressReport:
         )
         self._task = self._bar.add_task(title, total=None, note="")
         self._first: tuple[float, int] | None = None
-        self._last_line = float("-inf")
+        self._last_line = (float("-inf"), -1)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -49,8 +49,9 @@ class ProgressReport:
             return
         now = time.monotonic()
         self._first = self._first or (now, done)
-        if done == total or now - self._last_line >= _SECONDS_BETWEEN_LINES:
-            self._last_line = now
+        shown, shown_done = self._last_line
+        if done != shown_done and (done == total or now - shown >= _SECONDS_BETWEEN_LINES):
+            self._last_line = (now, done)
             self._console.print(
                 f"{self._title} {done}/{total}{self._time_left(now, done, total)}  {note}", highlight=False
             )

@@ -14,6 +14,9 @@ from rats_train.models.base import FlowModel
 from rats_train.rewards.base import RewardModel
 from rats_train.trajectories.prompts import PromptBatch
 
+STUDENT = "student"
+"""The trainable role that every method has, and that is exported."""
+
 
 @dataclass(frozen=True)
 class Role:
@@ -57,7 +60,7 @@ class Method(Protocol):
     """A training method, built from a recipe."""
 
     roles: Mapping[str, Role]
-    """Its copies of the transformer by name; ``student`` is the one that is exported."""
+    """Its copies of the transformer by name."""
     needs_trajectories: bool
     """Whether its batches come from the store (`TrajectoryBatch`) or hold prompts and seeds alone."""
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rats_train.config import Recipe
 from rats_train.losses.horizon import gated_horizon_loss
-from rats_train.methods.base import Role, StepContext, StepResult
+from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
 from rats_train.methods.teachers import AveragedTeacher, StoredTeacher, Teacher
 from rats_train.models.base import PromptEmbeds
 from rats_train.rewards.build import combine
@@ -27,8 +27,7 @@ from rats_train.sampling.rollout import Rollout, rollout
 from rats_train.sampling.schedule import student_sigmas, teacher_sigmas
 from rats_train.trajectories.order import epoch_order
 from rats_train.trajectories.prompts import PromptBatch
-
-STUDENT = "student"
+from rats_train.trajectories.seeds import derived_seed
 
 
 class Rats:
@@ -90,7 +89,7 @@ class Rats:
         """The student's step count in training step ``step``: every budget once, shuffled, then over again."""
         budgets = self._recipe.student.steps
         cycle, place = divmod(step, len(budgets))
-        return budgets[epoch_order(self._recipe.seed, cycle, len(budgets))[place]]
+        return budgets[epoch_order(derived_seed(self._recipe.seed, "budget"), cycle, len(budgets))[place]]
 
     def _roll(self, noise: Tensor, sigmas: Tensor, embeds: PromptEmbeds, context: StepContext) -> Rollout:
         def velocity(x: Tensor, sigma: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rats_train.config import Recipe
-from rats_train.methods.base import Role, StepContext
+from rats_train.methods.base import STUDENT, Role, StepContext
 from rats_train.models.base import PromptEmbeds
 from rats_train.rewards.build import combine
 from rats_train.sampling.guidance import guided
@@ -62,7 +62,7 @@ class AveragedTeacher:
 
     def __init__(self, recipe: Recipe) -> None:
         teacher = recipe.teacher
-        self.roles = {TEACHER: Role(average_of="student", decay=teacher.ema_decay, every=teacher.ema_every)}
+        self.roles = {TEACHER: Role(average_of=STUDENT, decay=teacher.ema_decay, every=teacher.ema_every)}
         self._sigmas = teacher_sigmas(teacher.steps)
         self._guidance_scale = teacher.guidance_scale
 

@@ -1,0 +1,1 @@
+"""Training on one or many ranks: launch, steps, checkpoints, records. It knows no method."""

@@ -1,0 +1,39 @@
+"""How the reason of a failure travels from a worker through torchrun, which passes on neither message nor status."""
+
+from pathlib import Path
+
+from rats_train.errors import RetryableError, UserError
+from rats_train.files import read_json, write_json
+
+FAILURE = "failure.json"
+LOG = "train.log"
+
+
+def write_failure(out: Path, exit_code: int, message: str) -> None:
+    """Note why this rank ends, where the launcher looks."""
+    write_json(out / FAILURE, {"exit_code": exit_code, "message": message})
+
+
+def clear_failure(out: Path) -> None:
+    """Forget the failure of an earlier attempt."""
+    (out / FAILURE).unlink(missing_ok=True)
+
+
+def raise_failure(out: Path) -> None:
+    """Raise what a worker noted.
+
+    Raises:
+        UserError: it was a person's mistake.
+        RetryableError: it was stopped, or ended without a word, as a process does that was killed.
+        RuntimeError: it met an error in the code.
+    """
+    if not (out / FAILURE).is_file():
+        raise RetryableError(
+            f"Training was killed from outside, perhaps for want of memory (log: {out / LOG}); "
+            "run the same command again to go on from the last checkpoint."
+        )
+    failure = read_json(out / FAILURE)
+    for kind in (UserError, RetryableError):
+        if failure["exit_code"] == kind.exit_code:
+            raise kind(failure["message"])
+    raise RuntimeError(f"Training failed: {failure['message']} (log: {out / LOG})")

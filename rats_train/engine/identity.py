@@ -1,0 +1,37 @@
+"""What a training run is: two runs of one key learn the same thing from the same data."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from rats_train.config import Recipe
+from rats_train.trajectories.manifest import trajectory_key
+
+_NOT_LEARNED_FROM = {"world_size", "checkpoint_every", "log_every"}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Keys of 16 hex digits: ``data`` of the trajectories, ``run`` of all that the student's weights depend on."""
+
+    data: str
+    run: str
+
+
+def identify(recipe: Recipe) -> Identity:
+    """The identity of a recipe's training; names of folders and bookkeeping do not enter.
+
+    Raises:
+        UserError: the teacher, a reward model or the prompt file is missing.
+    """
+    data = trajectory_key(recipe)
+    facts = {
+        "data": data,
+        "seed": recipe.seed,
+        "teacher": recipe.teacher.model_dump(exclude={"path"}),
+        "student": recipe.student.model_dump(),
+        "rewards": {spec.name: spec.weight for spec in recipe.rewards.train},
+        "method": recipe.method.model_dump(),
+        "training": recipe.training.model_dump(exclude=_NOT_LEARNED_FROM),
+    }
+    return Identity(data, hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16])

@@ -1,0 +1,195 @@
+"""The training loop: batches in; steps, checkpoints and records out. Every choice of substance is the method's."""
+
+import logging
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rats_train.config import Recipe, recipe_digest
+from rats_train.embedded import teacher_folder
+from rats_train.engine.checkpoints import Checkpoints, full_disk_explained
+from rats_train.engine.identity import Identity
+from rats_train.engine.previews import PREVIEWED, preview_columns, save_preview
+from rats_train.engine.ranks import Ranks
+from rats_train.engine.records import METRICS, Records, read_lines
+from rats_train.engine.roles import Roles
+from rats_train.engine.stop import StopRequest
+from rats_train.errors import RetryableError, UserError
+from rats_train.evaluation.provenance import package_versions
+from rats_train.files import write_json
+from rats_train.methods.base import STUDENT, StepContext
+from rats_train.methods.build import build_method
+from rats_train.models.sd3 import load_sd3
+from rats_train.rewards.build import load_rewards
+from rats_train.trajectories.order import rank_rows, step_rows
+from rats_train.trajectories.prompts import PromptSource
+from rats_train.trajectories.reader import TrajectoryStore
+from rats_train.trajectories.seeds import derived_seed
+
+RESULT = "result.json"
+
+_log = logging.getLogger(__name__)
+
+
+class Trainer:
+    """One run of a recipe into the folder ``out``, by all ranks together.
+
+    Raises:
+        UserError: a checkpoint, the store or the prompts are missing, or do not belong to the recipe.
+    """
+
+    def __init__(self, recipe: Recipe, store: Path | None, out: Path, identity: Identity, ranks: Ranks) -> None:
+        _check_divides(recipe, ranks)
+        self._recipe, self._out, self._identity, self._ranks = recipe, out, identity, ranks
+        self._method = build_method(recipe)
+        self._prompts = PromptSource(recipe)
+        self._data = _open_store(store, identity) if self._method.needs_trajectories else self._prompts
+        self._model = load_sd3(teacher_folder(recipe.teacher.path)).to(ranks.device)
+        self._rewards = [reward.to(ranks.device) for reward in load_rewards(recipe.rewards.train)]
+        self._roles = Roles(self._method.roles, self._model.transformer, recipe.training, ranks)
+        self._checkpoints = Checkpoints(out / "checkpoints", identity.run, ranks)
+        self._stop = StopRequest()
+
+    def run(self) -> None:
+        """Train from the last checkpoint to the end, then write the student and ``result.json``.
+
+        Raises:
+            UserError: a loss, a gradient or a reward is not finite, or the disk is full.
+            RetryableError: asked to stop; a checkpoint of the last step is written.
+        """
+        resumed = self._checkpoints.restore(self._roles)
+        records = Records(self._out, resumed, self._recipe.training.steps) if self._ranks.first else None
+        if not resumed:
+            self._preview(0)
+        for step in range(resumed, self._recipe.training.steps):
+            metrics, samples = self._step(step)
+            if records is not None:
+                records.add(metrics, samples)
+                self._report(metrics)
+            self._keep(step + 1)
+        self._finish(resumed)
+
+    def _step(self, step: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Make one step; its metrics, and a record of each row of the global batch."""
+        start, recipe, ranks = time.monotonic(), self._recipe, self._ranks
+        # Random numbers are a function of the step, so there is no generator state to save.
+        torch.manual_seed(derived_seed(recipe.seed, "step", step, ranks.rank))
+        rows = step_rows(recipe.seed, step, recipe.training.batch_size, len(self._data))
+        batch = self._data.batch(rank_rows(rows, ranks.rank, ranks.size))
+        result = ranks.together(lambda: self._method.step(batch, self._context(step)))
+        losses = {role: ranks.mean(loss) for role, loss in result.losses.items()}
+        self._check_finite("loss", losses, step)
+        norms = self._roles.learn(result.losses)
+        self._check_finite("gradient norm", norms, step)
+        self._roles.follow(step)
+        samples = ranks.gather(result.samples)
+        metrics = {
+            "step": step + 1,
+            **_by_role("loss", losses),
+            **self._method.summarise(samples),
+            **_by_role("grad_norm", norms),
+            "seconds": round(time.monotonic() - start, 4),
+        }
+        return metrics, self._sample_records(step + 1, rows, samples)
+
+    def _context(self, step: int) -> StepContext:
+        on_gpu = self._ranks.device.type == "cuda"
+        return StepContext(step, self._model, self._rewards, self._roles.modules, recompute=on_gpu)
+
+    def _sample_records(self, step: int, rows: list[int], samples: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+        named = self._prompts.batch(rows)
+        return [
+            {
+                "step": step,
+                "prompt": prompt,
+                "seed": seed,
+                **{name: float(vector[i]) for name, vector in samples.items()},
+            }
+            for i, (prompt, seed) in enumerate(zip(named.prompts, named.seeds, strict=True))
+        ]
+
+    def _check_finite(self, what: str, values: Mapping[str, float], step: int) -> None:
+        for role, value in values.items():
+            if not math.isfinite(value):
+                raise UserError(
+                    f"The {what} of the {role} is {value} in step {step + 1}: training has diverged; the last "
+                    "checkpoint is kept. Lower training.learning_rate, or raise method.tau, and train into a new folder."
+                )
+
+    def _keep(self, done: int) -> None:
+        """Checkpoint where it is due or someone asked to stop; then stop if so."""
+        steps, every = self._recipe.training.steps, self._recipe.training.checkpoint_every
+        stopping = self._ranks.any(self._stop.requested)
+        if stopping or done % every == 0 or done == steps:
+            self._checkpoints.save(done, self._roles)
+        if stopping and done < steps:
+            raise RetryableError(
+                f"Stopped after step {done} of {steps}; run the same command again to go on from there."
+            )
+        if done % every == 0 or done == steps:
+            self._preview(done)
+
+    def _preview(self, done: int) -> None:
+        batch = self._data.batch(range(min(PREVIEWED, len(self._data))))
+        student, device = self._roles.modules[STUDENT], self._ranks.device
+        columns = preview_columns(self._recipe, self._model, student, batch, device)
+        if self._ranks.first:
+            save_preview(self._out / "previews" / f"step-{done:04d}.png", batch, columns)
+
+    def _report(self, metrics: Mapping[str, Any]) -> None:
+        steps = self._recipe.training.steps
+        if metrics["step"] % self._recipe.training.log_every == 0 or metrics["step"] == steps:
+            values = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items() if name != "step")
+            _log.info("step %d/%d  %s", metrics["step"], steps, values)
+
+    def _finish(self, resumed: int) -> None:
+        """Write the student, then the result: whoever finds a result finds a whole student."""
+        state = self._roles.state_dict(STUDENT)
+        self._ranks.from_first(lambda: self._export(state, resumed))
+
+    def _export(self, state: dict[str, Tensor], resumed: int) -> None:
+        student = self._recipe.student
+        with full_disk_explained(self._out / STUDENT, self._roles.bytes_to_save()):
+            self._model.save_student(self._out / STUDENT, state, student.terminal_sigma, student.steps)
+        steps = read_lines(self._out / METRICS)
+        result = {
+            "key": self._identity.run,
+            "final_loss": steps[-1]["loss"],
+            "steps": len(steps),
+            "seconds": round(sum(line["seconds"] for line in steps), 1),
+            "world_size": self._ranks.size,
+            "resumed_from": resumed or None,
+            "recipe_digest": recipe_digest(self._recipe),
+            "versions": package_versions(),
+        }
+        write_json(self._out / RESULT, result)
+
+
+def _open_store(store: Path | None, identity: Identity) -> TrajectoryStore:
+    if store is None:
+        raise UserError("This recipe learns from stored trajectories: name their folder with --store.")
+    opened = TrajectoryStore(store)
+    if opened.manifest.key != identity.data:
+        raise UserError(
+            f"{store} holds the trajectories of another recipe (key {opened.manifest.key}, wanted {identity.data}): "
+            "generate those of this one."
+        )
+    return opened
+
+
+def _check_divides(recipe: Recipe, ranks: Ranks) -> None:
+    if recipe.training.batch_size % ranks.size:
+        raise UserError(
+            f"training.batch_size {recipe.training.batch_size} does not divide among {ranks.size} ranks: "
+            "make it a multiple."
+        )
+
+
+def _by_role(name: str, values: Mapping[str, float]) -> dict[str, float]:
+    """Metric names: plain for the student, with the role in front for the others."""
+    return {name if role == STUDENT else f"{role}_{name}": value for role, value in values.items()}

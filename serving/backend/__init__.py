@@ -1,1 +1,0 @@
-"""Triton backends, each a folder that the supervisor copies into the backend directory."""

@@ -1,1 +1,0 @@
-"""The `fewstep` backend: `model.py` is loaded by Triton's Python stub."""
