@@ -102,15 +102,13 @@ def amount(value: float, metric: str) -> str:
 
 def difference(value: float, metric: str) -> str:
     """A signed difference: points for shares, three decimals otherwise."""
-    text = f"{100 * value:+.1f} pts" if metric == ALL_CORRECT else f"{value:+.3f}"
-    return text.replace("-", "−")
+    return f"{_signed(100 * value, 1)} pts" if metric == ALL_CORRECT else _signed(value, 3)
 
 
 def between(ci95: Interval, metric: str) -> str:
     """An interval of differences."""
     scale, digits = (100, 1) if metric == ALL_CORRECT else (1, 3)
-    low, high = (f"{scale * end:+.{digits}f}".replace("-", "−") for end in ci95)
-    return f"{low} … {high}"
+    return " … ".join(_signed(scale * end, digits) for end in ci95)
 
 
 def tone(ci95: Interval) -> str:
@@ -127,6 +125,11 @@ def duration(seconds: float) -> str:
 def spot(value: float, scale: float) -> float:
     """Where a difference lies on a bar from ``-scale`` to ``scale``, in per cent of its width."""
     return round(50 + 50 * max(-1.0, min(1.0, value / scale)), 2)
+
+
+def _signed(value: float, digits: int) -> str:
+    # Adding zero turns a rounded -0.0 into 0.0, which has no direction to speak of.
+    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
 
 
 def _tiles(role: str) -> Any:

@@ -19,9 +19,13 @@ class Headline:
 
 
 def headlines(card: Scorecard) -> list[Headline]:
-    """Held-out reward where steps are fewest, trained reward against the full teacher, and correctness."""
+    """Held-out reward where steps are fewest, trained reward against the full teacher, and correctness.
+
+    Without a verifier the third is the held-out reward against the full teacher. A judged scorecard always holds a
+    held-out reward.
+    """
     few, many, full = card.budgets[0], card.budgets[-1], card.settings.teacher_steps
-    heldout, trained = card.of_kind("heldout", "trained")[0], card.of_kind("trained")[0]
+    heldout, trained = card.of_kind("heldout")[0], card.of_kind("trained")[0]
     first, second = card.comparison(few, heldout), card.comparison(many, trained)
     found = [
         Headline(heldout, first.gap, first.ci95, f"student at {few} steps over the teacher at {few}"),

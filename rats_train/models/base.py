@@ -38,6 +38,11 @@ class FlowModel(Protocol):
     transformer: nn.Module
     latent_shape: tuple[int, int, int]
 
+    @property
+    def device(self) -> torch.device:
+        """Where the frozen parts and the own transformer lie."""
+        ...
+
     def to(self, device: torch.device | str) -> Self:
         """Move all components, in place."""
         ...

@@ -60,7 +60,8 @@ class SD3:
         self, latents: Tensor, sigma: Tensor, embeds: PromptEmbeds, transformer: nn.Module | None = None
     ) -> Tensor:
         """Velocity[B, C, h, w] at latents[B, C, h, w] and sigma[B]; ``transformer`` lends another role's weights."""
-        weights = transformer or self.transformer
+        weights = self.transformer if transformer is None else transformer
+        # Latents keep their precision over the steps; only the network may compute in a lower one.
         dtype = next(weights.parameters()).dtype
         velocity: Tensor = weights(
             hidden_states=latents.to(dtype),
@@ -74,8 +75,9 @@ class SD3:
     def decode(self, latents: Tensor) -> Tensor:
         """Images[B, 3, H, W] in [0, 1]. The gradient passes straight through the clamp to that range."""
         vae = self._pipeline.vae
-        pixels = vae.decode(latents / vae.config.scaling_factor + vae.config.shift_factor, return_dict=False)[0]
-        image: Tensor = _StraightThroughClamp.apply(pixels * 0.5 + 0.5)
+        latents = latents / vae.config.scaling_factor + vae.config.shift_factor
+        pixels = vae.decode(latents.to(vae.dtype), return_dict=False)[0]
+        image: Tensor = _StraightThroughClamp.apply(pixels.float() * 0.5 + 0.5)
         return image
 
     def save_student(

@@ -45,8 +45,8 @@ def draw(
         velocity = guided(
             lambda x, sigma, embeds: model.velocity(x, sigma, embeds, transformer), cond, uncond, guidance_scale
         )
-        noise = initial_noise(seeds[chunk], model.latent_shape).to(cond.context)
-        images.append(model.decode(rollout(velocity, noise, sigmas, keep_x0=()).final).float().cpu())
+        noise = initial_noise(seeds[chunk], model.latent_shape).to(model.device)
+        images.append(model.decode(rollout(velocity, noise, sigmas, keep_x0=()).final).cpu())
         if on_progress is not None:
             on_progress(min(start + batch_size, len(prompts)), len(prompts))
     return torch.cat(images)

@@ -91,6 +91,7 @@ def test_missing_pictures_are_one_clear_line(evaluation_dir, tmp_path):
 def test_numbers_are_written_for_people():
     assert difference(0.125, "all_correct") == "+12.5 pts"
     assert difference(-0.02, "reward_a") == "−0.020"
+    assert difference(-0.0001, "reward_a") == "+0.000"
     assert between((-0.01, 0.03), "reward_a") == "−0.010 … +0.030"
     assert [tone(ci) for ci in ((0.1, 0.2), (-0.1, 0.2), (-0.2, -0.1))] == ["better", "even", "worse"]
     assert [spot(value, 2.0) for value in (-2.0, 0.0, 1.0, 9.0)] == [0, 50, 75, 100]

@@ -1,5 +1,6 @@
 """Our sampler and stock diffusers draw the same pixels."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from diffusers import DiffusionPipeline, StableDiffusion3Pipeline
 
 from rats_train.errors import UserError
+from rats_train.files import read_json, sha256_tree, write_json
 from rats_train.models.sd3 import SD3, load_sd3
 from rats_train.sampling.draw import draw, to_uint8
 from rats_train.sampling.noise import initial_noise
@@ -67,6 +69,48 @@ def test_merged_padding_has_the_velocity_and_gradient_of_the_stock_forward(model
     model.transformer.zero_grad()
 
 
+def test_bf16_weights_draw_nearly_the_same_from_float32_latents(model: SD3, tiny_pipeline_dir: Path) -> None:
+    options = {"sigmas": student_sigmas(8, 0.25), "guidance_scale": 3.0, "batch_size": 3}
+    rough = draw(load_sd3(tiny_pipeline_dir, torch.bfloat16), PROMPTS, SEEDS, **options)
+    assert rough.dtype == torch.float32
+    error = (rough - draw(model, PROMPTS, SEEDS, **options)).abs().mean()
+    assert 0 < error < 0.02
+
+
+def test_batches_and_progress_leave_the_pixels_alone(model: SD3) -> None:
+    options = {"sigmas": student_sigmas(3, 0.25), "guidance_scale": 1.0}
+    seen: list[tuple[int, int]] = []
+    in_batches = draw(
+        model, PROMPTS, SEEDS, **options, batch_size=2, on_progress=lambda done, total: seen.append((done, total))
+    )
+    torch.testing.assert_close(in_batches, draw(model, PROMPTS, SEEDS, **options, batch_size=3))
+    assert seen == [(2, 3), (3, 3)]
+
+
+def test_another_roles_weights_draw_their_own_picture(model: SD3) -> None:
+    other = copy.deepcopy(model.transformer)
+    torch.nn.init.zeros_(other.proj_out.weight)
+    options = {"sigmas": student_sigmas(3, 0.25), "guidance_scale": 1.0, "batch_size": 3}
+    theirs = draw(model, PROMPTS, SEEDS, **options, transformer=other)
+    assert not torch.allclose(theirs, draw(model, PROMPTS, SEEDS, **options))
+
+
+def test_saving_is_reproducible_pickle_free_and_replaces_what_was_there(model: SD3, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        model.save_student(tmp_path / name, None, terminal_sigma=0.25, steps=[3, 5, 8])
+    model.save_student(tmp_path / "two", None, terminal_sigma=0.25, steps=[3, 5, 8])
+    assert sha256_tree(tmp_path / "one") == sha256_tree(tmp_path / "two")
+    suffixes = {path.suffix for path in (tmp_path / "one").rglob("*") if path.is_file()}
+    assert suffixes == {".json", ".safetensors"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+    assert read_json(tmp_path / "one" / "rats_student.json") == {
+        "steps": [3, 5, 8],
+        "guidance_scale": 1.0,
+        "terminal_sigma": 0.25,
+        "resolution": 64,
+    }
+
+
 def test_decode_clamps_pixels_but_not_their_gradient(model: SD3) -> None:
     latents = (30 * initial_noise([0], (4, 16, 16))).requires_grad_()
     image = model.decode(latents)
@@ -76,6 +120,12 @@ def test_decode_clamps_pixels_but_not_their_gradient(model: SD3) -> None:
     (image * (image.detach() == 1)).sum().backward()
     assert latents.grad is not None
     assert latents.grad.abs().max() > 0
+
+
+def test_another_family_is_one_line(tmp_path: Path) -> None:
+    write_json(tmp_path / "model_index.json", {"_class_name": "FluxPipeline"})
+    with pytest.raises(UserError, match="is a FluxPipeline: the family sd3 needs"):
+        load_sd3(tmp_path)
 
 
 def test_missing_folder_is_one_line(tmp_path: Path) -> None:

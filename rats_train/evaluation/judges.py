@@ -1,0 +1,47 @@
+"""Every metric of a recipe behind one call: pictures of an arm in, named numbers out."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from rats_train.config import Recipe
+from rats_train.evaluation import metrics
+from rats_train.evaluation.scores import ALL_CORRECT, DIVERSITY_FEATURES, DIVERSITY_PIXELS, Kind, floats
+from rats_train.rewards.build import load_rewards
+
+
+class Judges:
+    """Every metric of a recipe, ready to score pictures of ``prompts`` (one an image, prompt by prompt).
+
+    Attributes:
+        kinds: metric -> kind. The verifier appears when it can judge all prompts, diversity when a prompt has at least
+            two pictures; its features are those of the first held-out reward, or of the first reward if none is.
+    """
+
+    def __init__(self, recipe: Recipe, prompts: Sequence[str]) -> None:
+        heldout = load_rewards(recipe.rewards.heldout)
+        self._rewards = [*load_rewards(recipe.rewards.train), *heldout]
+        for reward in self._rewards:
+            reward.to(metrics.device())
+        self._encoder = (heldout or self._rewards)[0]
+        self._per_prompt, self._batch = recipe.evaluation.images_per_prompt, recipe.evaluation.batch_size
+        self._prompts = list(prompts)
+        self.kinds: dict[str, Kind] = {
+            reward.name: "heldout" if reward in heldout else "trained" for reward in self._rewards
+        }
+        if metrics.can_verify(prompts):
+            self.kinds[ALL_CORRECT] = "verifier"
+        if self._per_prompt > 1:
+            self.kinds |= {DIVERSITY_PIXELS: "diversity", DIVERSITY_FEATURES: "diversity"}
+
+    def values(self, images: Tensor) -> dict[str, list[float]]:
+        """Every metric of one arm's ``uint8[N, 3, H, W]`` pictures."""
+        found = {
+            reward.name: metrics.reward_values(reward, images, self._prompts, self._batch) for reward in self._rewards
+        }
+        if ALL_CORRECT in self.kinds:
+            found[ALL_CORRECT] = metrics.verified(images, self._prompts)
+        if self._per_prompt > 1:
+            found[DIVERSITY_PIXELS] = metrics.pixel_diversity(images, self._per_prompt)
+            found[DIVERSITY_FEATURES] = metrics.feature_diversity(self._encoder, images, self._per_prompt, self._batch)
+        return {name: floats(values.tolist()) for name, values in found.items()}

@@ -1,0 +1,69 @@
+"""What is measured on drawn pictures: rewards, the world's rule verifier, and diversity within a prompt.
+
+Pictures come as ``uint8[N, 3, H, W]``, prompt by prompt, because what people see is what should be scored.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from rats_train.rewards.base import RewardModel
+from rats_train.world import grammar, verifier
+
+
+def reward_values(reward: RewardModel, images: Tensor, prompts: Sequence[str], batch_size: int) -> Tensor:
+    """Rewards ``[N]`` of ``images[N, 3, H, W]`` for one prompt each.
+
+    Raises:
+        UserError: a reward is not finite.
+    """
+    return _in_batches(lambda part, rows: reward.score(part, prompts[rows]), images, batch_size)
+
+
+def feature_diversity(reward: RewardModel, images: Tensor, per_prompt: int, batch_size: int) -> Tensor:
+    """Mean pairwise cosine distance ``[P]`` between the images of a prompt, in the features of a reward model."""
+    features = _in_batches(lambda part, _: reward.image_features(part), images, batch_size)
+    groups = features.unflatten(0, (-1, per_prompt))
+    return _pair_mean(1 - groups @ groups.transpose(1, 2))
+
+
+def pixel_diversity(images: Tensor, per_prompt: int) -> Tensor:
+    """Mean pairwise root-mean-square pixel distance ``[P]``, in [0, 1], between the images of a prompt."""
+    groups = to_unit(images).flatten(1).unflatten(0, (-1, per_prompt))
+    return _pair_mean(torch.cdist(groups, groups) / groups.shape[-1] ** 0.5)
+
+
+def can_verify(prompts: Sequence[str]) -> bool:
+    """Whether the world's rules can judge all of these prompts; prompts of another world are beyond them."""
+    return all(grammar.parse(prompt) is not None for prompt in prompts)
+
+
+def verified(images: Tensor, prompts: Sequence[str]) -> Tensor:
+    """1 for every image ``[N]`` in which everything that its prompt asks for is right, otherwise 0."""
+    right = [verifier.verify(image, prompt).all_correct for image, prompt in zip(to_unit(images), prompts, strict=True)]
+    return torch.tensor(right, dtype=torch.float32)
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """``uint8`` pictures as float32 in [0, 1]."""
+    return images.to(torch.float32) / 255
+
+
+def device() -> torch.device:
+    """The accelerator if there is one, otherwise the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _pair_mean(distances: Tensor) -> Tensor:
+    """Mean over the pairs ``i != j`` of distances ``[P, M, M]``."""
+    count = distances.shape[-1]
+    off_diagonal = distances.masked_fill(torch.eye(count, dtype=torch.bool), 0)
+    return off_diagonal.sum(dim=(1, 2)) / (count * (count - 1))
+
+
+def _in_batches(measure: Callable[[Tensor, slice], Tensor], images: Tensor, batch_size: int) -> Tensor:
+    """``measure`` over pictures in [0, 1] on the accelerator, if there is one, a batch at a time."""
+    rows = [slice(start, start + batch_size) for start in range(0, len(images), batch_size)]
+    with torch.inference_mode():
+        return torch.cat([measure(to_unit(images[part]).to(device()), part).float().cpu() for part in rows])

@@ -1,0 +1,1 @@
+"""Triton backends, each a folder that the supervisor copies into the backend directory."""

@@ -1,0 +1,1 @@
+"""The `fewstep` backend: `model.py` is loaded by Triton's Python stub."""

@@ -1,0 +1,154 @@
+"""Serving a model repository: Triton, its supervisor and the gateway, started and stopped as one.
+
+with serve(Path("runs/latest/models")) as endpoint:
+    print(endpoint.url)
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from rats_train.errors import RetryableError, UserError
+from serving.gateway import create_app
+from serving.keys import trusted_key
+from serving.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 10
+"""How long requests in flight may still take once the gateway is told to stop."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A running endpoint; every model has drawn its canary."""
+
+    url: str
+    models: list[str]
+    _thread: threading.Thread
+
+    def wait(self) -> None:
+        """Block until the endpoint ends, which it does not do by itself unless something is badly wrong."""
+        self._thread.join()
+
+
+@contextlib.contextmanager
+def serve(
+    repo: Path,
+    *,
+    host: str = "127.0.0.1",
+    http_port: int = 8080,
+    keys: Path | None = None,
+    triton_log: Path | None = None,
+) -> Iterator[Endpoint]:
+    """Serve the newest version of every student in `repo` until the block is left; nothing outlives it.
+
+    Args:
+        repo: a Triton model repository that `package_student` wrote.
+        host: address that the gateway listens on; Triton itself listens on loopback only.
+        http_port: port of the gateway, 0 for any free one.
+        keys: folder of the public key that packages must be signed with; this user's own by default.
+        triton_log: file that tritonserver's log is added to; by default it goes with the server.
+
+    Raises:
+        UserError: the port is in use, `repo` holds no student, or one that is not what was signed.
+        RetryableError: Triton or a student did not start.
+    """
+    listener = listen(host, http_port)
+    loop = asyncio.new_event_loop()
+    ready: Future[list[str]] = Future()
+    main = loop.create_task(_main(listener, repo, trusted_key(keys), triton_log, ready))
+    thread = threading.Thread(target=_run, args=(loop, main, ready), name="rats-serve")
+    thread.start()
+    try:
+        address = "http://{}:{}".format(*listener.getsockname())
+        yield Endpoint(address, ready.result(), thread)
+    finally:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: it failed by itself
+            loop.call_soon_threadsafe(main.cancel)
+        thread.join()
+
+
+def run_forever(repo: Path, *, on_ready: Callable[[Endpoint], None], **settings: Any) -> None:
+    """Serve until SIGINT or SIGTERM, then stop cleanly. Call it from the main thread.
+
+    Args:
+        repo: as in `serve`, like all `settings`.
+        on_ready: called once with the endpoint.
+
+    Raises:
+        UserError, RetryableError: as in `serve`.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt), serve(repo, **settings) as endpoint:
+        on_ready(endpoint)
+        endpoint.wait()
+        raise RetryableError("the endpoint ended by itself: its log says why")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket.
+
+    Raises:
+        UserError: the port is taken or not ours to take, or the host is not this machine's.
+    """
+    # Named TCP, or asyncio does not switch Nagle's algorithm off on what it accepts: 40 ms on every answer.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen()
+        return listener
+    except OSError as error:
+        listener.close()
+        advice = "choose another with --port (0 takes any free one)"
+        if error.errno == errno.EADDRINUSE:
+            raise UserError(f"port {port} on {host} is in use: stop the program that holds it, or {advice}") from error
+        if error.errno == errno.EACCES:
+            raise UserError(f"port {port} needs more rights than this user has: {advice}") from error
+        raise UserError(f"cannot listen on {host}: {error.strerror}; give an address of this machine") from error
+
+
+async def _main(
+    listener: socket.socket, repo: Path, public_key: Path, triton_log: Path | None, ready: Future[list[str]]
+) -> None:
+    with listener:
+        async with Supervisor(repo, public_key, triton_log) as supervisor:
+            settings = uvicorn.Config(
+                create_app(supervisor), log_config=None, access_log=False, server_header=False,
+                timeout_graceful_shutdown=DRAIN_SECONDS,
+            )  # fmt: skip
+            server = uvicorn.Server(settings)
+            gateway = asyncio.create_task(server.serve(sockets=[listener]))
+            try:
+                ready.set_result(list(supervisor.packages))
+                await asyncio.shield(gateway)
+            finally:
+                server.should_exit = True
+                await gateway
+
+
+def _run(loop: asyncio.AbstractEventLoop, main: "asyncio.Task[None]", ready: "Future[list[str]]") -> None:
+    try:
+        loop.run_until_complete(main)
+    except asyncio.CancelledError:
+        pass
+    except BaseException as error:  # handed to the thread that waits for it, if it still does
+        if ready.done():
+            log.exception("the endpoint ended")
+        else:
+            ready.set_exception(error)
+    finally:
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()

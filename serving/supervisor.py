@@ -1,0 +1,170 @@
+"""Keeps students served: verifies and loads them, asks for a known picture before calling one ready, repairs.
+
+Triton alone does not notice a dead stub: it answers "not healthy" for ever while its own health stays green. So the
+question asked here is the one that callers ask: a picture.
+"""
+
+import asyncio
+import contextlib
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+from time import monotonic
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rats_train.errors import RetryableError, UserError
+from serving.client import BrokenError, BusyError, draw_picture
+from serving.package import Package, find_packages
+from serving.triton import TritonServer
+
+LOAD_SECONDS = 600
+UNLOAD_SECONDS = 10
+CHECK_SECONDS = 2
+"""How often the watch looks, and how long one drawn picture counts as proof of health."""
+STUCK_SECONDS = 60
+"""A model that draws nothing for so long, while asked to, is stuck."""
+CANARY_TOLERANCE = 2.0
+"""Mean difference, in levels of 255, between the canary and its picture in the package: room for another kind of
+processor, none for other weights or another schedule."""
+
+log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """A Triton server with the newest version of every student in `repo`, kept alive.
+
+    An asynchronous context manager: entered, every student has drawn its canary; left, no process remains.
+
+    Raises:
+        UserError: `repo` holds no student, or one that is not what was signed.
+        RetryableError: on entry, Triton or a student did not start.
+    """
+
+    def __init__(self, repo: Path, trusted_key: Path, triton_log: Path | None = None) -> None:
+        self._repo, self._trusted_key = repo, trusted_key
+        self.packages: dict[str, Package] = {each.model: each for each in find_packages(repo, trusted_key)}
+        self._workdir = Path(tempfile.mkdtemp(prefix="rats-serve-"))
+        self._triton = TritonServer(repo, self._workdir, trusted_key, triton_log)
+        self._failures = dict.fromkeys(self.packages, "starting")
+        self._last_success = dict.fromkeys(self.packages, monotonic())
+        self._trouble = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except (BrokenError, BusyError) as error:
+            await self._stop()
+            raise RetryableError(str(error)) from error
+        except BaseException:
+            await self._stop()
+            raise
+        self._watching = asyncio.create_task(self._watch())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._watching
+        await self._stop()
+
+    async def draw(self, model: str, prompt: str, seed: int, steps: int, timeout: float) -> NDArray[np.uint8]:
+        """One picture, uint8[H, W, 3].
+
+        Raises:
+            RefusedError, BusyError, BrokenError: it was not drawn; after BrokenError the repair has begun.
+        """
+        if model in self._failures:
+            raise BrokenError(self._failures[model])
+        try:
+            pixels = await draw_picture(self._triton.client, model, prompt, seed, steps, timeout)
+        except BrokenError:
+            self._last_success[model] = min(self._last_success[model], monotonic() - CHECK_SECONDS)
+            self._trouble.set()
+            raise
+        self._last_success[model] = monotonic()
+        return pixels
+
+    async def prove(self, model: str, timeout: float) -> None:
+        """Return if `model` has just drawn a picture, or draws its canary now.
+
+        Raises:
+            BrokenError: it cannot draw, or draws something else.
+            BusyError: it did not get to it in `timeout` seconds.
+        """
+        if model in self._failures:
+            raise BrokenError(self._failures[model])
+        if monotonic() - self._last_success[model] > CHECK_SECONDS:
+            await self._draw_canary(model, timeout)
+
+    async def _draw_canary(self, model: str, timeout: float) -> None:
+        package = self.packages[model]
+        canary = package.canary
+        pixels = await draw_picture(self._triton.client, model, canary.prompt, canary.seed, canary.steps, timeout)
+        difference = np.abs(pixels.astype(float) - package.canary_pixels()).mean()
+        if difference > CANARY_TOLERANCE:
+            raise BrokenError(f"{model} draws its canary {difference:.1f} levels away from the picture in its package")
+        self._last_success[model] = monotonic()
+
+    async def _start(self) -> None:
+        await self._triton.start()
+        for model in self.packages:
+            await self._load(model)
+
+    async def _stop(self) -> None:
+        await self._triton.stop()
+        shutil.rmtree(self._workdir, ignore_errors=True)
+
+    async def _load(self, model: str) -> None:
+        newest = await asyncio.to_thread(find_packages, self._repo, self._trusted_key)
+        self.packages.update({each.model: each for each in newest if each.model == model})
+        await self._triton.load(model, LOAD_SECONDS)
+        await self._draw_canary(model, STUCK_SECONDS)
+        self._failures.pop(model, None)
+        log.info("%s version %d is ready", model, self.packages[model].version)
+
+    async def _watch(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._trouble.wait(), CHECK_SECONDS)
+            self._trouble.clear()
+            for model in self.packages:
+                try:
+                    await self._prove_or_stuck(model)
+                except BrokenError as error:
+                    await self._repair(model, str(error))
+
+    async def _prove_or_stuck(self, model: str) -> None:
+        try:
+            await self.prove(model, STUCK_SECONDS)
+        except BusyError as error:
+            if monotonic() - self._last_success[model] > STUCK_SECONDS:
+                raise BrokenError(f"{model} has drawn nothing for {STUCK_SECONDS} s: {error}") from error
+
+    async def _repair(self, model: str, reason: str) -> None:
+        self._failures[model] = reason
+        log.warning("%s is down (%s): repairing", model, reason)
+        try:
+            if not (self._triton.alive and await self._reload(model)):
+                await self._restart()
+        except (RetryableError, UserError, BrokenError, BusyError) as error:
+            self._failures[model] = str(error)
+            log.error("%s stays down, trying again: %s", model, error)
+
+    async def _reload(self, model: str) -> bool:
+        """Give the model a new stub; False if that did not help."""
+        try:
+            await self._triton.unload(model, UNLOAD_SECONDS)
+            await self._load(model)
+        except (RetryableError, BrokenError, BusyError) as error:
+            log.warning("a new stub for %s did not help (%s): restarting Triton", model, error)
+            return False
+        return True
+
+    async def _restart(self) -> None:
+        self._failures.update(dict.fromkeys(self.packages, "Triton is restarting"))
+        await self._triton.stop()
+        await self._start()

@@ -1,0 +1,176 @@
+"""The whole evaluation on tiny random models: every arm really drawn, scored and compared."""
+
+import pytest
+import safetensors.torch
+import torch
+
+from rats_train.config import RewardSpec, load_recipe
+from rats_train.errors import UserError
+from rats_train.evaluation.arms import plan_arms
+from rats_train.evaluation.report import write_report
+from rats_train.evaluation.sample import evaluate, heldout_prompts, image_seeds
+from rats_train.evaluation.scorecard import Scorecard
+from rats_train.evaluation.scores import Scores
+from rats_train.evaluation.verdict import judge
+from rats_train.models.sd3 import load_sd3
+from rats_train.rewards.build import load_rewards
+from rats_train.world.grammar import parse
+
+
+@pytest.fixture(scope="module")
+def recipe(tiny_pipeline_dir, tiny_reward_dir):
+    full = load_recipe(
+        "emoji",
+        [
+            f"teacher.path={tiny_pipeline_dir}",
+            "teacher.steps=4",
+            "student.steps=[2,3]",
+            "evaluation.count=3",
+            "evaluation.images_per_prompt=2",
+            "evaluation.batch_size=4",
+            "evaluation.bootstrap_samples=100",
+            "evaluation.gallery_count=2",
+        ],
+    )
+    spec = {"path": str(tiny_reward_dir)}
+    rewards = full.rewards.model_copy(
+        update={"train": [RewardSpec(name="a", **spec)], "heldout": [RewardSpec(name="b", **spec)]}
+    )
+    return full.model_copy(update={"rewards": rewards})
+
+
+@pytest.fixture(scope="module")
+def student_dir(recipe, tmp_path_factory):
+    """A student with its teacher's own weights, so that what must come out is known."""
+    path = tmp_path_factory.mktemp("student") / "student"
+    load_sd3(recipe.teacher.path).save_student(path, None, recipe.student.terminal_sigma, recipe.student.steps)
+    return path
+
+
+@pytest.fixture(scope="module")
+def evaluated(recipe, student_dir, tmp_path_factory):
+    heard = []
+    out = tmp_path_factory.mktemp("evaluation")
+    evaluate(recipe, student_dir, out, lambda *news: heard.append(news))
+    return out, heard
+
+
+def test_every_arm_is_drawn_and_scored(recipe, evaluated):
+    out, _ = evaluated
+    card = Scorecard.read(out / "scorecard.json")
+    expected = {f"{role}_{steps}" for role in ("student", "teacher") for steps in (2, 3, 4)}
+    assert set(card.arms) == expected | {"teacher_2_unguided", "teacher_3_unguided"}
+    assert (card.arms["teacher_2"].evaluations, card.arms["student_2"].evaluations) == (4, 2)
+    assert card.kinds == {
+        "a": "trained",
+        "b": "heldout",
+        "all_correct": "verifier",
+        "diversity_pixels": "diversity",
+        "diversity_features": "diversity",
+    }
+    assert (out / "grid.png").is_file()
+    assert all(arm.seconds_per_image > 0 for arm in card.arms.values())
+    assert not judge(card).promoted
+
+
+def test_a_student_with_its_teachers_weights_draws_what_the_unguided_teacher_draws(evaluated):
+    out, _ = evaluated
+    images = [
+        safetensors.torch.load_file(out / f"arms/{arm}.safetensors")["images"]
+        for arm in ("student_3", "teacher_3_unguided", "teacher_3")
+    ]
+    assert torch.equal(images[0], images[1])
+    assert not torch.equal(images[0], images[2])
+    row = Scorecard.read(out / "scorecard.json").nfe["3"]["b"]
+    assert (row.gap_unguided, row.ci95_unguided) == (0, (0, 0))
+    assert row.gap != 0
+
+
+def test_scores_are_those_of_the_pictures_that_were_kept(recipe, evaluated):
+    out, _ = evaluated
+    scores = Scores.read(out / "scores.json")
+    images = safetensors.torch.load_file(out / "arms/teacher_4.safetensors")["images"]
+    asked = [prompt for prompt in scores.prompts for _ in range(2)]
+    expected = load_rewards(recipe.rewards.heldout)[0].score(images / 255, asked)
+    assert scores.values("teacher_4", "b") == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_progress_counts_network_evaluations_up_to_the_end(recipe, evaluated):
+    _, heard = evaluated
+    total = sum(arm.evaluations for arm in plan_arms(recipe)) * 6
+    counts = [done for done, _, _ in heard]
+    assert counts == sorted(counts)
+    assert heard[-1] == (total, total, "teacher_4")
+
+
+def test_finished_arms_are_reused_and_only_missing_ones_drawn(recipe, student_dir, evaluated):
+    out, _ = evaluated
+    before = (out / "scorecard.json").read_text()
+    stamps = {path.name: path.stat().st_mtime_ns for path in (out / "arms").iterdir()}
+    pixels = (out / "arms" / "student_2.safetensors").read_bytes()
+    (out / "arms" / "student_2.safetensors").unlink()
+    evaluate(recipe, student_dir, out)
+    changed = {path.name for path in (out / "arms").iterdir() if stamps[path.name] != path.stat().st_mtime_ns}
+    assert changed == {"student_2.safetensors"}
+    assert safetensors.torch.load(pixels)["images"].equal(
+        safetensors.torch.load_file(out / "arms" / "student_2.safetensors")["images"]
+    )
+    assert Scorecard.read(out / "scorecard.json").nfe == Scorecard.model_validate_json(before).nfe
+
+
+def test_arms_of_other_seeds_are_drawn_again(recipe, student_dir, evaluated, tmp_path):
+    out, _ = evaluated
+    first = Scores.read(out / "scores.json")
+    other = recipe.model_copy(update={"seed": 1})
+    evaluate(other, student_dir, tmp_path)
+    stamps = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "arms").iterdir()}
+    evaluate(recipe, student_dir, tmp_path)
+    assert all(stamps[path.name] != path.stat().st_mtime_ns for path in (tmp_path / "arms").iterdir())
+    again = Scores.read(tmp_path / "scores.json")
+    assert again.seeds == first.seeds
+    assert again.arms["teacher_4"].values == first.arms["teacher_4"].values
+
+
+def test_report_of_a_real_evaluation(evaluated, tmp_path):
+    out, _ = evaluated
+    text = write_report(tmp_path / "report.html", evaluation=out, gallery_count=2).read_text()
+    assert text.count("data:image/webp") == 2 * 5
+    assert "Not promoted" in text
+
+
+def test_prompts_are_held_out_and_seeds_differ_by_image(recipe):
+    prompts, seeds = heldout_prompts(recipe), image_seeds(recipe)
+    assert len(set(prompts)) == 3
+    assert all(parse(prompt).is_heldout for prompt in prompts)
+    assert len(set(seeds)) == 6
+    assert image_seeds(recipe.model_copy(update={"seed": 1})) != seeds
+
+
+def test_prompts_of_a_file_that_the_rules_cannot_judge_leave_the_verifier_out(recipe, student_dir, tmp_path):
+    (tmp_path / "prompts.txt").write_text("a castle in the rain\n\na castle in the rain\nan old map\n")
+    changes = {"prompts": str(tmp_path / "prompts.txt"), "count": 2, "images_per_prompt": 1}
+    own = recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update=changes)})
+    assert heldout_prompts(own) == ["a castle in the rain", "an old map"]
+    card = Scorecard.read(evaluate(own, student_dir, tmp_path / "out"))
+    assert card.kinds == {"a": "trained", "b": "heldout"}
+
+
+def test_mistakes_are_one_clear_line(recipe, student_dir, tmp_path):
+    def with_evaluation(**changes):
+        return recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update=changes)})
+
+    with pytest.raises(UserError, match="no file"):
+        heldout_prompts(with_evaluation(prompts=str(tmp_path / "absent.txt")))
+    (tmp_path / "few.txt").write_text("one\ntwo\n")
+    with pytest.raises(UserError, match="holds 2 different prompts"):
+        heldout_prompts(with_evaluation(prompts=str(tmp_path / "few.txt")))
+    with pytest.raises(UserError, match="No diffusers folder"):
+        evaluate(recipe, tmp_path / "no_student", tmp_path / "out")
+
+
+def test_a_damaged_arm_is_named(recipe, student_dir, tmp_path):
+    evaluate(recipe, student_dir, tmp_path)
+    arm = tmp_path / "arms" / "student_3.safetensors"
+    arm.write_bytes(arm.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"student_3\.safetensors are damaged"):
+        evaluate(recipe, student_dir, tmp_path)
