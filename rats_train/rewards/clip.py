@@ -18,7 +18,7 @@ class ClipReward:
     """Cosine of image and text features of a transformers ``CLIPModel`` folder with its tokenizer; in [-1, 1].
 
     Raises:
-        UserError: the folder is missing, or lacks config.json or preprocessor_config.json.
+        UserError: the folder is missing, is another kind of model, or lacks preprocessor_config.json.
     """
 
     differentiable = True
@@ -27,6 +27,9 @@ class ClipReward:
         path = Path(path)
         if not (path / "config.json").is_file():
             raise UserError(f"No reward model {name} at {path} (no config.json in it): name a CLIPModel folder.")
+        kind = read_json(path / "config.json").get("model_type")
+        if kind != "clip":
+            raise UserError(f"The reward model {name} at {path} is a {kind} model: name a CLIPModel folder.")
         preprocessing = read_json(path / "preprocessor_config.json")
         self.name, self.weight = name, weight
         self._model = CLIPModel.from_pretrained(path, local_files_only=True).eval().requires_grad_(False)

@@ -13,6 +13,16 @@ def test_a_path_is_taken_as_it_is_and_embedded_is_the_default() -> None:
     assert embedded.resolve("models/mine", Path("default")) == Path("models/mine")
 
 
+def test_recipe_paths_become_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_CHECKPOINTS", tmp_path)
+    for name in ("teacher", "reward_b"):
+        (tmp_path / name).mkdir()
+    assert embedded.teacher_folder("embedded") == tmp_path / "teacher"
+    assert embedded.teacher_folder("models/mine") == Path("models/mine")
+    assert embedded.reward_folder("embedded:b") == tmp_path / "reward_b"
+    assert embedded.reward_folder("models/mine") == Path("models/mine")
+
+
 def test_checkpoints_are_found_or_the_command_that_builds_them_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

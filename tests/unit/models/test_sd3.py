@@ -1,6 +1,7 @@
 """Our sampler and stock diffusers draw the same pixels."""
 
 import copy
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,14 @@ def test_another_family_is_one_line(tmp_path: Path) -> None:
     write_json(tmp_path / "model_index.json", {"_class_name": "FluxPipeline"})
     with pytest.raises(UserError, match="is a FluxPipeline: the family sd3 needs"):
         load_sd3(tmp_path)
+
+
+def test_a_shifted_schedule_is_refused(tiny_pipeline_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_pipeline_dir, tmp_path / "shifted")
+    config = tmp_path / "shifted" / "scheduler" / "scheduler_config.json"
+    write_json(config, {**read_json(config), "shift": 3.0})
+    with pytest.raises(UserError, match=r"noise levels shifted by 3\.0"):
+        load_sd3(tmp_path / "shifted")
 
 
 def test_missing_folder_is_one_line(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from rats_train.config import RewardSpec
 from rats_train.errors import UserError
+from rats_train.files import write_json
 from rats_train.rewards.build import combine, load_rewards
 from rats_train.rewards.clip import ClipReward
 
@@ -74,6 +75,12 @@ def test_non_finite_reward_names_the_reward_and_the_prompt(reward: ClipReward) -
 def test_missing_folder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"No reward model mine at .*nowhere"):
         load_rewards([RewardSpec(name="mine", path=str(tmp_path / "nowhere"))])
+
+
+def test_another_kind_of_model_is_one_line(tmp_path: Path) -> None:
+    write_json(tmp_path / "config.json", {"model_type": "siglip"})
+    with pytest.raises(UserError, match="is a siglip model: name a CLIPModel folder"):
+        ClipReward(tmp_path, "mine")
 
 
 def test_unknown_embedded_reward_names_the_two(tmp_path: Path) -> None:
