@@ -44,14 +44,32 @@ def test_teacher_pixels_equal_stock_diffusers(
     assert pixels.std() > 5  # a flat picture would equal anything
 
 
-@pytest.mark.parametrize("steps", [3, 5, 8, 50])
-def test_saved_student_draws_the_same_pixels_in_stock_diffusers(model: SD3, tmp_path: Path, steps: int) -> None:
+@pytest.fixture(scope="module")
+def student(model: SD3) -> torch.nn.Module:
+    """Trained weights, as far as this file is concerned."""
     torch.manual_seed(0)
-    weights = {name: w + 0.05 * torch.randn_like(w) for name, w in model.transformer.state_dict().items()}
-    model.save_student(tmp_path / "student", weights, terminal_sigma=0.25, steps=[3, 5, 8])
-    student = load_sd3(tmp_path / "student")
-    ours = draw(student, PROMPTS, SEEDS, sigmas=student_sigmas(steps, 0.25), guidance_scale=1.0, batch_size=3)
-    assert np.array_equal(to_uint8(ours), stock_pixels(tmp_path / "student", steps, 1.0))
+    transformer = copy.deepcopy(model.transformer)
+    with torch.no_grad():
+        for weight in transformer.parameters():
+            weight.add_(torch.randn_like(weight), alpha=0.05)
+    return transformer
+
+
+@pytest.fixture(scope="module")
+def student_dir(model: SD3, student: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "student"
+    model.save_student(path, student.state_dict(), terminal_sigma=0.25, steps=[3, 5, 8])
+    return path
+
+
+@pytest.mark.parametrize("steps", [3, 5, 8, 50])
+def test_a_student_draws_the_same_pixels_while_trained_when_loaded_and_in_stock_diffusers(
+    model: SD3, student: torch.nn.Module, student_dir: Path, steps: int
+) -> None:
+    options = {"sigmas": student_sigmas(steps, 0.25), "guidance_scale": 1.0, "batch_size": 3}
+    stock = stock_pixels(student_dir, steps, 1.0)
+    assert np.array_equal(to_uint8(draw(model, PROMPTS, SEEDS, **options, transformer=student)), stock)
+    assert np.array_equal(to_uint8(draw(load_sd3(student_dir), PROMPTS, SEEDS, **options)), stock)
 
 
 def test_merged_padding_has_the_velocity_and_gradient_of_the_stock_forward(model: SD3, tiny_pipeline_dir: Path) -> None:
