@@ -78,8 +78,8 @@ def parse(text: str) -> Prompt | None:
     return Prompt(nouns, relation=part["relation"], background=part["background"])
 
 
-def _subjects(heldout: bool) -> dict[str, list[Prompt]]:
-    """All subjects of one side of the split, by kind, without a background."""
+def _subjects(heldout: bool | None) -> dict[str, list[Prompt]]:
+    """All subjects of one side of the split (None: of both), by kind, without a background."""
     singles = [Prompt((noun.singular,)) for noun in NOUNS]
     counts = [Prompt((noun.singular,), count=n) for noun in NOUNS for n in COUNT_WORDS.values()]
     pairs = [
@@ -89,14 +89,14 @@ def _subjects(heldout: bool) -> dict[str, list[Prompt]]:
         for relation in RELATIONS
     ]
     kinds = {
-        "count": [p for p in counts if p.is_heldout == heldout],
-        "pair": [p for p in pairs if p.is_heldout == heldout],
+        "count": [p for p in counts if heldout in (None, p.is_heldout)],
+        "pair": [p for p in pairs if heldout in (None, p.is_heldout)],
     }
     return kinds if heldout else {"single": singles, **kinds}
 
 
-def _stream(seed: int, heldout: bool) -> Iterator[Prompt]:
-    rng = random.Random(f"{seed}/{'heldout' if heldout else 'train'}")
+def _stream(seed: int, heldout: bool | None) -> Iterator[Prompt]:
+    rng = random.Random(f"{seed}/{ {True: 'heldout', False: 'train', None: 'any'}[heldout] }")
     kinds = _subjects(heldout)
     weights = [{"single": 1.0, "count": 1.5, "pair": 2.5}[kind] for kind in kinds]
     while True:
@@ -109,6 +109,11 @@ def _stream(seed: int, heldout: bool) -> Iterator[Prompt]:
 def train_prompts(count: int, seed: int) -> list[str]:
     """``count`` prompts for training, a function of the seed; repeats may occur."""
     return [str(prompt) for prompt, _ in zip(_stream(seed, heldout=False), range(count), strict=False)]
+
+
+def any_prompts(count: int, seed: int) -> list[str]:
+    """``count`` prompts from both sides of the split: for judges, which must know them all alike."""
+    return [str(prompt) for prompt, _ in zip(_stream(seed, heldout=None), range(count), strict=False)]
 
 
 def heldout_prompts(count: int, seed: int) -> list[str]:
