@@ -62,6 +62,8 @@ def test_order_and_labels_of_prompts_do_not_matter_to_the_estimate():
 def test_unequal_prompts_weigh_by_their_images():
     values, clusters = np.array([1.0, 1.0, 1.0, 5.0]), np.array([0, 0, 0, 1])
     assert bootstrap_mean(values, clusters, samples=200, seed=0).value == 2.0
+    even = bootstrap_mean(np.ones(4), clusters, samples=200, seed=0)
+    assert (even.low, even.high) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [([1.0, 2.0], [1.0]), ([], [])])
