@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from rats_train import embedded
 from rats_train.config import Recipe
+from rats_train.embedded import teacher_folder
 from rats_train.evaluation.arms import Arm
 from rats_train.evaluation.draws import Draws, draws_key, draws_path, load_draws, save_draws
 from rats_train.evaluation.metrics import device
@@ -29,7 +29,7 @@ class Painter:
     ) -> None:
         self._out, self._prompts, self._seeds = out, list(prompts), list(seeds)
         self._batch = recipe.evaluation.batch_size
-        self._folders = {"student": student_dir, "teacher": _teacher_dir(recipe)}
+        self._folders = {"student": student_dir, "teacher": teacher_folder(recipe.teacher.path)}
         self._model = cache(self._load)
         self._digest = cache(lambda role: sha256_tree(self._folders[role]))
 
@@ -85,7 +85,3 @@ class Painter:
             batch_size=self._batch,
         )
         return model
-
-
-def _teacher_dir(recipe: Recipe) -> Path:
-    return embedded.teacher_dir() if recipe.teacher.path == "embedded" else Path(recipe.teacher.path).expanduser()
