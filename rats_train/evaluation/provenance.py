@@ -8,7 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
-import torch
 from pydantic import BaseModel, ConfigDict
 
 PACKAGES = ("rats-train", "torch", "diffusers", "transformers", "deepspeed", "numpy", "safetensors")
@@ -70,6 +69,8 @@ def package_versions() -> dict[str, str]:
 
 def describe_machine() -> Machine:
     """Processor, memory and accelerator of this machine."""
+    import torch  # seconds to import, and the commit alone must be had at once
+
     return Machine(
         system=f"{platform.system()} {platform.machine()}",
         processor=_processor(),

@@ -1,0 +1,1 @@
+"""Judge student and teacher on held-out prompts."""

@@ -1,0 +1,115 @@
+"""The memory of all runs: curves, scorecard, pictures and the student's version, in MLflow.
+
+KFP's MLflow integration hands every task a run by ``MLFLOW_RUN_ID``: that run is used and never ended. Without one, a
+run of our own is kept in the tracker that ``MLFLOW_TRACKING_URI`` names, or in ``<workspace>/mlflow.db``.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
+
+from components.shared.workspace import workspace
+from rats_train.config import Recipe, recipe_digest
+from rats_train.errors import RetryableError
+from rats_train.files import read_json
+
+EXPERIMENT = "rats"
+KEY_TAG = "rats.key"
+BATCH = 1000
+
+
+def track(recipe: Recipe, *, student: Path, log: Path, evaluation: Path, key: str) -> None:
+    """Enter a trained and evaluated student; the same ``key`` again changes nothing.
+
+    Raises:
+        RetryableError: the tracker did not take it.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace() / 'mlflow.db'}"
+    try:
+        _Tracker(MlflowClient(uri), key).enter(recipe, student, log, evaluation)
+    except MlflowException as error:
+        raise RetryableError(f"MLflow at {uri}: {str(error).splitlines()[0]}") from error
+
+
+class _Tracker:
+    def __init__(self, client: MlflowClient, key: str) -> None:
+        self._client, self._key = client, key
+
+    def enter(self, recipe: Recipe, student: Path, log: Path, evaluation: Path) -> None:
+        given = os.environ.get("MLFLOW_RUN_ID")
+        run_id = given or self._own_run(f"{recipe.name}-{self._key[:8]}")
+        card = read_json(evaluation / "scorecard.json")
+        self._log(run_id, params=flatten(recipe.model_dump(mode="json")), metrics=[*_curves(log), *_card_metrics(card)])
+        for tag, value in (("recipe_digest", recipe_digest(recipe)), ("commit", card["provenance"]["commit"])):
+            self._client.set_tag(run_id, f"rats.{tag}", value)
+        for file in (evaluation / "scorecard.json", evaluation / "scores.json", evaluation / "grid.png"):
+            self._client.log_artifact(run_id, str(file), "evaluation")
+        self._client.log_artifacts(run_id, str(log), "training")
+        self._register(f"rats-{recipe.name}", run_id, student)
+        if not given:
+            self._client.set_terminated(run_id)
+
+    def _own_run(self, name: str) -> str:
+        """The run of this key: an interrupted attempt's, or a new one."""
+        found = self._client.get_experiment_by_name(EXPERIMENT)
+        place = (workspace() / "mlartifacts").as_uri() if "MLFLOW_TRACKING_URI" not in os.environ else None
+        experiment = found.experiment_id if found else self._client.create_experiment(EXPERIMENT, place)
+        runs = self._client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{self._key}'")
+        run = runs[0] if runs else self._client.create_run(experiment, tags={KEY_TAG: self._key}, run_name=name)
+        return run.info.run_id
+
+    def _log(self, run_id: str, params: Mapping[str, Any], metrics: list[Metric]) -> None:
+        self._client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])
+        for start in range(0, len(metrics), BATCH):
+            self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+
+    def _register(self, name: str, run_id: str, student: Path) -> None:
+        """Make the student a version of the registered model ``name``, unless this key is one already."""
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        versions = self._client.search_model_versions(f"name = '{name}'")
+        if any(version.tags.get(KEY_TAG) == self._key for version in versions):
+            return
+        self._client.log_artifacts(run_id, str(student), "student")
+        source = f"{self._client.get_run(run_id).info.artifact_uri}/student"
+        self._client.create_model_version(name, source, run_id, tags={KEY_TAG: self._key})
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values under dotted names; a list stays one value."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _curves(log: Path) -> Iterator[Metric]:
+    now = int(time.time() * 1000)
+    for line in (log / "metrics.jsonl").read_text().splitlines():
+        values = json.loads(line)
+        step = values.pop("step")
+        yield from (Metric(f"train/{name}", value, now, step) for name, value in values.items() if _is_number(value))
+
+
+def _card_metrics(card: Mapping[str, Any]) -> Iterator[Metric]:
+    now = int(time.time() * 1000)
+    for part in ("nfe", "quality"):
+        for budget, rewards in card[part].items():
+            for reward, row in rewards.items():
+                for name, value in row.items():
+                    if _is_number(value):
+                        yield Metric(f"{reward}/{name}", value, now, int(budget))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

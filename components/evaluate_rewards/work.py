@@ -1,0 +1,59 @@
+"""The work of this step, as a function of paths."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.shared.page import figure, write_page
+from components.shared.process import limit_threads
+from components.shared.step import Progress
+from components.shared.summary import table, write_summary
+from rats_train.config import load_recipe
+
+if TYPE_CHECKING:
+    from rats_train.evaluation.scorecard import Comparison, Scorecard
+
+COLUMNS = ("steps", "metric", "kind", "student", "teacher, same steps", "lead", "95 %", "teacher, full", "lead", "95 %")
+
+
+def evaluate_student(recipe_path: Path, student: Path, log: Path, folder: Path, progress: Progress) -> None:
+    """Fill ``folder/evaluation``, reusing the arms that an interrupted attempt drew, and enter it into MLflow."""
+    limit_threads()
+    from components.evaluate_rewards.tracking import track
+    from rats_train.evaluation.sample import evaluate
+    from rats_train.evaluation.scorecard import Scorecard
+
+    recipe = load_recipe(str(recipe_path))
+    card = Scorecard.read(
+        evaluate(recipe, student, folder / "evaluation", lambda done, total, arm: progress(done, total, arm=arm))
+    )
+    grid = figure(folder / "evaluation" / "grid.png", "Same prompts, same seeds.")
+    write_page(folder / "gallery.html", "Teacher and student", [grid])
+    write_summary(folder, _summary(card), leads(card))
+    track(recipe, student=student, log=log, evaluation=folder / "evaluation", key=folder.name)
+
+
+def leads(card: "Scorecard") -> dict[str, float]:
+    """The student's lead over the teacher at the same steps, by budget and metric."""
+    return {f"lead_{name}_at_{budget}": row.gap for budget, name, row in _rows(card)}
+
+
+def _rows(card: "Scorecard") -> Iterator[tuple[str, str, "Comparison"]]:
+    """Budget, metric and comparison, rewards first."""
+    for part in (card.nfe, card.quality):
+        for budget, metrics in part.items():
+            yield from ((budget, name, row) for name, row in metrics.items())
+
+
+def _summary(card: "Scorecard") -> str:
+    rows = []
+    for budget, name, row in _rows(card):
+        same = [row.teacher_same_nfe, row.gap, _interval(row.ci95)]
+        rows.append([budget, name, row.kind, row.student, *same, row.teacher_50, row.gap_50, _interval(row.ci95_50)])
+    few = min(card.budgets)
+    ahead = ", ".join(f"{name} {row.gap:+.3f}" for name, row in card.nfe[str(few)].items())
+    return f"# student at {few} steps against teacher at {few}: {ahead}\n\n{table(COLUMNS, rows)}\n\n{card.note}"
+
+
+def _interval(ends: tuple[float, float]) -> str:
+    return f"{ends[0]:+.4f} to {ends[1]:+.4f}"

@@ -1,0 +1,1 @@
+"""Roll the teacher out into a trajectory store."""

@@ -1,0 +1,1 @@
+"""Leave the endpoint as it is."""

@@ -1,0 +1,1 @@
+"""Package and sign the student for Triton."""

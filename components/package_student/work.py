@@ -1,0 +1,21 @@
+"""The work of this step, as a function of paths."""
+
+from pathlib import Path
+
+from components.shared.process import limit_threads
+from components.shared.summary import table, write_summary
+from rats_train.config import load_recipe
+
+
+def package_repository(recipe_path: Path, student: Path, evaluation: Path, folder: Path) -> None:
+    """Make ``folder/package``, a model repository with the student as its first version, and verify it."""
+    limit_threads()
+    from rats_train.trajectories.prompts import PromptSource
+    from serving.package import package_student, verify_package
+
+    source = PromptSource(load_recipe(str(recipe_path)))
+    prompts = source.batch(range(len(source))).prompts
+    version = package_student(student, folder / "package", evaluation / "scorecard.json", prompts=prompts)
+    package = verify_package(version)
+    rows = [["steps", ", ".join(map(str, package.steps))], ["size", f"{package.resolution} pixels"]]
+    write_summary(folder, f"# {package.model} version {package.version}, signed\n\n{table(['', ''], rows)}")

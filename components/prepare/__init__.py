@@ -1,0 +1,1 @@
+"""Resolve the recipe and compute content keys."""

@@ -1,0 +1,53 @@
+"""Step 1: resolve the recipe, and say by content key what each later step depends on."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from components.image import BASE_IMAGE
+
+
+@dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
+def prepare(
+    recipe: str,
+    overrides: list,
+    resolved: dsl.Output[dsl.Artifact],
+    summary: dsl.Output[dsl.Markdown],
+) -> NamedTuple(
+    "Keys",
+    [
+        ("generate_trajectories", str),
+        ("train_student", str),
+        ("evaluate_rewards", str),
+        ("promotion_gate", str),
+        ("package_student", str),
+        ("smoke_test", str),
+        ("report", str),
+    ],
+):
+    """Resolve the recipe and compute the content key of every step.
+
+    Args:
+        recipe: name of a packaged recipe, or path of a YAML file.
+        overrides: changes such as "training.steps=20".
+        resolved: the whole recipe as YAML, defaults included.
+        summary: the recipe and the keys, to read.
+
+    Returns:
+        One content key a step; equal keys promise equal results.
+    """
+    from components.shared.keys import step_keys
+    from components.shared.step import recorded
+    from components.shared.summary import table
+    from rats_train.config import dump_recipe, load_recipe, recipe_digest
+    from rats_train.files import atomic_write_text
+
+    with recorded("prepare"):
+        loaded = load_recipe(recipe, overrides)
+        keys = step_keys(loaded)
+        text = dump_recipe(loaded)
+        atomic_write_text(resolved.path, text)
+        title = f"# Recipe {loaded.name}, digest {recipe_digest(loaded)}"
+        rows = table(["step", "content key"], list(keys.items()))
+        atomic_write_text(summary.path, f"{title}\n\n{rows}\n\n```yaml\n{text}```\n")
+    return tuple(keys.values())

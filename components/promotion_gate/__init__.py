@@ -1,0 +1,1 @@
+"""Decide whether the student may serve."""

@@ -1,0 +1,92 @@
+"""Content keys: a step's key is made of its code, its parts of the recipe, its data, and the keys of the steps before.
+
+    step_keys(recipe)["train_student"]  ->  "3f1c..."
+
+A key that is equal promises an equal result, so what a step does not depend on must stay out of its key, or nothing is
+ever reused, and what it does depend on must be in it, or something stale is.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from components.shared.code import code_digest
+from rats_train.config import Recipe, RewardSpec
+from rats_train.embedded import resolve, reward_dir, teacher_dir
+from rats_train.errors import UserError
+from rats_train.files import sha256_file, sha256_tree
+
+STEPS = (
+    "generate_trajectories",
+    "train_student",
+    "evaluate_rewards",
+    "promotion_gate",
+    "package_student",
+    "smoke_test",
+    "report",
+)
+
+
+def step_keys(recipe: Recipe) -> dict[str, str]:
+    """Key of every cached step, in the order of the pipeline.
+
+    Raises:
+        UserError: the teacher, a reward model or a prompts file is not there.
+    """
+    values = recipe.model_dump(mode="json")
+    teacher = {**values["teacher"], "path": _folder_digest(teacher_path(recipe), "teacher.path")}
+    trained, heldout = ([_reward(spec) for spec in specs] for specs in (recipe.rewards.train, recipe.rewards.heldout))
+    content: dict[str, Any] = {
+        "generate_trajectories": {
+            **{name: values[name] for name in ("family", "seed", "student")},
+            "teacher": teacher,
+            "rewards": trained,
+            "trajectories": _with_prompts(values["trajectories"], "trajectories.prompts"),
+        },
+        "train_student": {"method": values["method"], "training": values["training"]},
+        "evaluate_rewards": {
+            "name": recipe.name,
+            "evaluation": _with_prompts(values["evaluation"], "evaluation.prompts"),
+            "rewards": [trained, heldout],
+        },
+    }
+    keys: dict[str, str] = {}
+    for step in STEPS:
+        keys[step] = content_key(step, content.get(step), before=list(keys.values()))
+    return keys
+
+
+def content_key(step: str, content: Any, before: list[str]) -> str:
+    """24 hex digits over the code of ``step``, its content and the keys of the steps that feed it."""
+    parts = [code_digest(f"components.{step}.component"), content, before]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def teacher_path(recipe: Recipe) -> Path:
+    """Folder of the teacher that a recipe names."""
+    return teacher_dir() if recipe.teacher.path == "embedded" else Path(recipe.teacher.path).expanduser()
+
+
+def _reward(spec: RewardSpec) -> dict[str, Any]:
+    embedded, _, which = spec.path.partition(":")
+    folder = reward_dir(which) if embedded == "embedded" else Path(spec.path).expanduser()
+    return {**spec.model_dump(mode="json"), "path": _folder_digest(folder, f"the path of reward {spec.name}")}
+
+
+def _with_prompts(section: dict[str, Any], key: str) -> dict[str, Any]:
+    """The section with the digest of its prompts file in place of the path; embedded prompts are code."""
+    if section["prompts"] == "embedded":
+        return section
+    file = resolve(section["prompts"], Path())
+    if not file.is_file():
+        raise UserError(
+            f"{key} names {file}, and there is no such file: write embedded, or a file with a prompt a line."
+        )
+    return {**section, "prompts": sha256_file(file)}
+
+
+def _folder_digest(folder: Path, key: str) -> str:
+    if not folder.is_dir():
+        raise UserError(f"{key} names {folder}, and there is no such folder: write embedded, or a folder that exists.")
+    return sha256_tree(folder)

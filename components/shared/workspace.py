@@ -1,0 +1,53 @@
+"""Where the steps keep their work. Set by the environment, because a place is not content and enters no cache key.
+
+<workspace>/cache/<step>/<key>/    work folder of a step, the same for the same content
+<workspace>/<run>/steps/<step>.json  what became of a step in one run
+<workspace>/mlflow.db              the tracker's memory
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+WORKSPACE_VARIABLE = "RATS_WORKSPACE"
+RUN_VARIABLE = "RATS_RUN_DIR"
+RUNNER_VARIABLE = "RATS_RUNNER_PID"
+
+
+def workspace() -> Path:
+    """Absolute path of the workspace: ``$RATS_WORKSPACE``, or ``runs`` where the process stands."""
+    return Path(os.environ.get(WORKSPACE_VARIABLE, "runs")).resolve()
+
+
+def run_dir() -> Path | None:
+    """Folder of the run that this step belongs to, where there is one on this machine."""
+    named = os.environ.get(RUN_VARIABLE)
+    return Path(named) if named else None
+
+
+def step_dir(step: str, key: str, root: Path | None = None) -> Path:
+    """Work folder of ``step`` for the content ``key``."""
+    return (root or workspace()) / "cache" / step / key
+
+
+def publish(source: Path, target: Path) -> None:
+    """Make ``source``, a file or a folder, appear at ``target`` as well, in place of what was there.
+
+    Hard links where the file system allows them, so that a student is on disk once; copies elsewhere. Nothing here
+    writes into a file in place (writes are atomic renames), so one name's change never shows under the other.
+    """
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    target.unlink(missing_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=_link_or_copy)
+    else:
+        _link_or_copy(source, target)
+
+
+def _link_or_copy(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

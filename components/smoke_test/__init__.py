@@ -1,0 +1,1 @@
+"""Serve the package and compare its pixels."""

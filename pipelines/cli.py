@@ -1,0 +1,167 @@
+"""`rats`: the command line, the top of the house and the only part that sees all of it.
+
+Whatever is slow to import is imported inside the command that needs it, so that `rats --help` answers at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from pipelines.errors import StepFailedError
+from rats_train.errors import RetryableError, UserError
+
+app = typer.Typer(
+    name="rats",
+    help="Turn a slow text-to-image teacher into a student of a few steps that people prefer, and serve it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+world = typer.Typer(help="The embedded world of emoji scenes.", no_args_is_help=True)
+app.add_typer(world, name="world")
+
+console = Console()
+errors = Console(stderr=True)
+
+RecipeArgument = Annotated[str, typer.Argument(help="Name of a packaged recipe, or path of a YAML file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Change one value, such as training.steps=20."),
+]
+Workspace = Annotated[Path, typer.Option(help="Folder of runs and cached work.")]
+RUNS = Path("runs")
+
+
+@app.command(epilog="Example: [bold]rats plan emoji --set training.steps=20[/bold]")
+def plan(recipe: RecipeArgument = "emoji", overrides: Overrides = None, workspace: Workspace = RUNS) -> None:
+    """Show what a run would do: resolved recipe, steps, what is reused, time and memory."""
+    from pipelines import plan as planning
+    from rats_train.config import load_recipe
+
+    console.print(planning.plan(load_recipe(recipe, overrides or []), workspace.resolve()))
+
+
+@app.command(epilog="Example: [bold]rats run emoji --set training.steps=20[/bold]")
+def run(recipe: RecipeArgument = "emoji", overrides: Overrides = None, workspace: Workspace = RUNS) -> None:
+    """Run the whole pipeline on this machine; what has not changed since an earlier run is reused."""
+    from pipelines.local import run_pipeline
+    from pipelines.runs import read_run
+    from pipelines.view import results_view
+
+    folder = run_pipeline(recipe, overrides or [], workspace, console)
+    console.print(results_view(read_run(folder)))
+
+
+@app.command(epilog="Example: [bold]rats status[/bold], or [bold]rats status emoji-20260102-030405[/bold]")
+def status(
+    run_id: Annotated[str, typer.Argument(help="Name of a run.")] = "latest", workspace: Workspace = RUNS
+) -> None:
+    """Show how far a run is, or how it ended."""
+    from pipelines.runs import find_run, read_run
+    from pipelines.view import run_view
+
+    console.print(run_view(read_run(find_run(workspace, run_id))))
+
+
+@app.command(epilog="Example: [bold]rats evaluate runs/latest/student --out evaluation[/bold]")
+def evaluate(
+    student: Annotated[Path, typer.Argument(help="Folder of a student.", exists=True, file_okay=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the scorecard and the pictures.")],
+    recipe: Annotated[str, typer.Option(help="Recipe that names teacher, rewards and prompts.")] = "emoji",
+    overrides: Overrides = None,
+) -> None:
+    """Judge a student against its teacher on held-out prompts."""
+    from pipelines.view import scorecard_table
+    from rats_train.config import load_recipe
+    from rats_train.evaluation.sample import evaluate as judge
+    from rats_train.files import read_json
+    from rats_train.progress import ProgressReport
+
+    loaded = load_recipe(recipe, overrides or [])
+    with ProgressReport("evaluation", console) as progress:
+        card = judge(loaded, student, out, progress)
+    console.print(scorecard_table(read_json(card)))
+    console.print(f"\nThe whole scorecard is {card}.")
+
+
+@app.command(epilog="Example: [bold]rats package runs/latest/student --out models[/bold]")
+def package(
+    student: Annotated[Path, typer.Argument(help="Folder of a student.", exists=True, file_okay=False)],
+    out: Annotated[Path, typer.Option(help="Triton model repository; made if missing.")],
+    scorecard: Annotated[Path | None, typer.Option(help="Scorecard to travel along.", exists=True)] = None,
+) -> None:
+    """Make a student the next signed version in a Triton model repository."""
+    from serving.package import package_student
+
+    console.print(f"Packaged as {package_student(student, out, scorecard)}.")
+
+
+@app.command(epilog="Example: [bold]rats serve --port 8080[/bold]")
+def serve(
+    repo: Annotated[Path | None, typer.Option(help="Model repository; the newest run's if not given.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
+    workspace: Workspace = RUNS,
+) -> None:
+    """Serve a packaged student: Triton behind an OpenAI-compatible endpoint, until Ctrl-C."""
+    from pipelines.runs import find_result
+
+    repo = repo or find_result(workspace, "package")
+    from pipelines.view import call_example
+    from serving.endpoint import Endpoint, run_forever
+
+    def on_ready(endpoint: Endpoint) -> None:
+        console.print(f"[green]Ready[/green] at {endpoint.url}, until Ctrl-C. Try the page there, or:\n")
+        console.print(call_example(endpoint.url), markup=False, highlight=False, soft_wrap=True)
+
+    run_forever(repo, on_ready=on_ready, host=host, http_port=port)
+
+
+@world.command(epilog="Example: [bold]rats world build --out checkpoints --step teacher[/bold]")
+def build(
+    out: Annotated[Path, typer.Option(help="Folder for the checkpoints.")],
+    step: Annotated[str, typer.Option(help="The step to build; all, in order, if not given.")] = "all",
+) -> None:
+    """Train the embedded teacher and reward models again, from the art on; resumes where it stopped."""
+    from rats_train.world.build import build as build_world
+
+    build_world(out=out, step=step)
+
+
+@app.command("compile", epilog="Example: [bold]rats compile --out train_and_deploy.yaml[/bold]")
+def compile_(out: Annotated[Path, typer.Option(help="YAML file to write.")] = Path("train_and_deploy.yaml")) -> None:
+    """Write the pipeline as the YAML that a Kubeflow cluster takes."""
+    from pipelines.compiled import compile_pipeline
+
+    compile_pipeline(out)
+    console.print(f"Wrote {out}: upload it in the Kubeflow Pipelines UI, or with `kfp pipeline create`.")
+
+
+@app.command(epilog="Example: [bold]rats doctor[/bold]")
+def doctor(workspace: Workspace = RUNS) -> None:
+    """Look at everything that a run needs on this machine, and name the cure for what is wrong."""
+    from pipelines.doctor import examine, findings_table
+
+    findings = examine(workspace)
+    console.print(findings_table(findings))
+    if any(finding.cure for finding in findings):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point: a known failure is one line on standard error and the status that belongs to it."""
+    try:
+        app()
+    except (UserError, RetryableError, StepFailedError) as error:
+        errors.print(f"[bold red]rats:[/bold red] {error}", highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        errors.print("stopped; the same command carries on where it stopped")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

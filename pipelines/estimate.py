@@ -1,0 +1,127 @@
+"""How long a recipe will take and how much memory it needs, from its numbers and the files of its models.
+
+A forecast, not a measurement: multiplications are counted, and divided by the speed of a short matrix product on this
+machine. On the shipped recipe it lands within a factor of two.
+"""
+
+import json
+import math
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rats_train.config import Recipe
+from rats_train.files import read_json
+
+# Small matrices, Python and copies keep a network below the speed of one large matrix product.
+EFFICIENCY = 0.5
+# A backward pass costs two forward passes.
+FORWARD_AND_BACKWARD = 3
+# fp32 weights, gradients and AdamW's two moments.
+BYTES_PER_TRAINED_PARAMETER = 16
+BYTES_PER_FROZEN_PARAMETER = 4
+# Tensors of a token's width that a transformer block keeps for its backward pass.
+KEPT_PER_BLOCK = 34
+
+
+@dataclass(frozen=True)
+class Network:
+    """The size of a teacher: parameters of its parts, and tokens and layers of its transformer."""
+
+    transformer: int
+    others: int
+    tokens: int
+    layers: int
+    width: int
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of one transformer evaluation of one image.
+
+        Each of SD3's two streams, image and text, passes its tokens through its own half of the parameters.
+        """
+        return float(self.transformer * self.tokens)
+
+
+def read_network(teacher: Path) -> Network:
+    """Size of a stock diffusers SD3 folder, from its configs and the headers of its weights; no weight is loaded."""
+    config = read_json(teacher / "transformer" / "config.json")
+    text = read_json(teacher / "text_encoder" / "config.json")
+    patches = (config["sample_size"] // config["patch_size"]) ** 2
+    parts = {part.name: count_parameters(part) for part in teacher.iterdir() if part.is_dir()}
+    transformer = parts.pop("transformer")
+    return Network(
+        transformer=transformer,
+        others=sum(parts.values()),
+        tokens=patches + 2 * text["max_position_embeddings"],
+        layers=config["num_layers"],
+        width=config["num_attention_heads"] * config["attention_head_dim"],
+    )
+
+
+def count_parameters(folder: Path) -> int:
+    """Numbers stored in the safetensors files of a folder, read from their headers."""
+    return sum(_count(file) for file in folder.glob("*.safetensors"))
+
+
+def _count(file: Path) -> int:
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header = json.loads(stream.read(length))
+    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+
+
+def count_evaluations(recipe: Recipe) -> dict[str, float]:
+    """Transformer evaluations of one image, by step of the pipeline; a trained one counts with its backward pass."""
+    guided = 1 if recipe.teacher.guidance_scale == 1 else 2
+    budgets, full = recipe.student.steps, recipe.teacher.steps
+    images = recipe.evaluation.count * recipe.evaluation.images_per_prompt
+    rollout = full * guided
+    mean_chain = sum(budgets) / len(budgets)
+    online = rollout if recipe.teacher.source == "ema" else 0
+    few = sum(steps * (1 + guided + (guided > 1)) for steps in budgets)
+    return {
+        "generate_trajectories": float(recipe.trajectories.count * rollout),
+        "train_student": recipe.training.steps
+        * recipe.training.batch_size
+        * (mean_chain * FORWARD_AND_BACKWARD + online),
+        "evaluate_rewards": float(images * (few + full + rollout)),
+    }
+
+
+def estimate_seconds(recipe: Recipe, network: Network, flops_per_second: float) -> dict[str, float]:
+    """Seconds of each step that draws, on one machine of this speed."""
+    rate = flops_per_second * EFFICIENCY / network.flops
+    return {step: evaluations / rate for step, evaluations in count_evaluations(recipe).items()}
+
+
+def estimate_memory(recipe: Recipe, network: Network) -> int:
+    """Bytes that training needs on each rank: states (sharded by ZeRO), frozen parts, and activations of one batch."""
+    ranks = recipe.training.world_size if recipe.training.zero_stage else 1
+    states = network.transformer * BYTES_PER_TRAINED_PARAMETER / ranks
+    chain = recipe.method.backprop_steps or max(recipe.student.steps)
+    kept = chain * network.tokens * network.layers * network.width * KEPT_PER_BLOCK * 4
+    batch = recipe.training.batch_size // recipe.training.world_size
+    return int(states + network.others * BYTES_PER_FROZEN_PARAMETER + batch * kept)
+
+
+def measure_flops(size: int = 768, seconds: float = 0.2) -> float:
+    """Floating-point operations a second of single-precision matrix products here, all cores together."""
+    matrix = np.ones((size, size), dtype=np.float32)
+    matrix @ matrix
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        matrix @ matrix
+        count += 1
+    return 2.0 * size**3 * count / (time.perf_counter() - began)
+
+
+def forecast(recipe: Recipe, teacher: Path) -> Mapping[str, Any]:
+    """Memory in bytes, and seconds by step, for this machine."""
+    network = read_network(teacher)
+    return {"memory": estimate_memory(recipe, network), "seconds": estimate_seconds(recipe, network, measure_flops())}

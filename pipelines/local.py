@@ -1,0 +1,133 @@
+"""Run the pipeline on this machine: KFP's own local runner over the same pipeline object that a cluster runs.
+
+run = run_pipeline("emoji", ["training.steps=20"], Path("runs"), console)
+"""
+
+import os
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from components.shared.code import ROOT
+from components.shared.workspace import RUN_VARIABLE, RUNNER_VARIABLE, WORKSPACE_VARIABLE, publish
+from pipelines.errors import StepFailedError
+from pipelines.runs import RESULTS, create_run, read_steps
+from pipelines.view import live_view
+from rats_train.config import load_recipe, recipe_digest
+from rats_train.errors import RetryableError, UserError
+from rats_train.files import read_json, write_json
+
+LOG = "pipeline.log"
+
+
+def run_pipeline(recipe: str, overrides: Sequence[str], workspace: Path, console: Console) -> Path:
+    """Run every step that is not done yet, showing how far it is; returns the run's folder.
+
+    Raises:
+        UserError: a mistake in the recipe or in what it names.
+        RetryableError: a step was interrupted; the same command carries on.
+        StepFailedError: a step failed.
+    """
+    from rats_train.evaluation.provenance import source_commit
+
+    loaded = load_recipe(recipe, overrides)
+    workspace = workspace.resolve()
+    about = {
+        "commit": source_commit(),
+        "recipe": loaded.name,
+        "recipe_digest": recipe_digest(loaded),
+        "overrides": list(overrides),
+    }
+    run = create_run(workspace, loaded.name, about)
+    with live_view(run, console), _recorded(run), (run / LOG).open("w", buffering=1) as log, redirect_stdout(log):
+        _run_kfp({"recipe": recipe, "overrides": list(overrides)}, run, workspace)
+    return run
+
+
+def _run_kfp(arguments: Mapping[str, Any], run: Path, workspace: Path) -> None:
+    from kfp import local
+
+    from pipelines.train_and_deploy import train_and_deploy
+
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(run / "kfp"), raise_on_error=True)
+    with _environment(step_environment(run, workspace)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        train_and_deploy(**arguments)
+
+
+def step_environment(run: Path, workspace: Path) -> dict[str, str]:
+    """What the processes of the steps inherit: their places, this very copy of our code, and calm tokenizers."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return {
+        WORKSPACE_VARIABLE: str(workspace),
+        RUN_VARIABLE: str(run),
+        RUNNER_VARIABLE: str(os.getpid()),
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextmanager
+def _recorded(run: Path) -> Iterator[None]:
+    """Whatever becomes of the run, leave a run.json that says it, and the results that exist beside it."""
+    began = time.monotonic()
+    status, error = "failed", ""
+    try:
+        yield
+        status = "succeeded"
+    except KeyboardInterrupt:
+        status, error = "interrupted", "stopped by hand"
+        raise
+    except Exception as cause:
+        failure = _failure(run, cause)
+        error = str(failure)
+        raise failure from cause
+    finally:
+        values = read_json(run / "run.json") | {"status": status, "seconds": round(time.monotonic() - began, 3)}
+        values |= _publish_results(run, status)
+        write_json(run / "run.json", values | ({"error": error} if error else {}))
+
+
+def _publish_results(run: Path, status: str) -> dict[str, Any]:
+    """Link the results of finished steps into the run's folder; returns their paths (null where there is none)."""
+    steps = {step["name"]: step for step in read_steps(run, status)}
+    paths: dict[str, Any] = {}
+    for name, (step, source, target) in RESULTS.items():
+        done = steps[step]["status"] == "done"
+        if done:
+            publish(Path(steps[step]["folder"]) / source, run / target)
+        paths[name] = str(run / target) if done else None
+    kept = ("name", "status", "seconds", "cached")
+    paths["steps"] = [{key: step[key] for key in kept} for step in steps.values()]
+    return paths
+
+
+def _failure(run: Path, cause: Exception) -> Exception:
+    """The reason that the failed step recorded, as the error that ends this program with the right status."""
+    failed = [step for step in read_steps(run, "failed") if step["status"] == "failed"]
+    if not failed:
+        return cause
+    step = failed[0]
+    if "error" not in step:
+        reason = "its process was killed, perhaps for want of memory; `rats run` again carries on where it stopped"
+        return RetryableError(f"{step['name']}: {reason}.")
+    kinds = {UserError.exit_code: UserError, RetryableError.exit_code: RetryableError}
+    if step["exit_code"] in kinds:
+        return kinds[step["exit_code"]](f"{step['name']}: {step['error']}")
+    return StepFailedError(f"{step['name']} failed: {step['error']} The whole log is {run / LOG}.")

@@ -1,0 +1,56 @@
+"""What a run would do, before it does it: the resolved recipe, the steps, what is reused, and the forecast."""
+
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from components.shared.keys import step_keys, teacher_path
+from components.shared.step import is_done
+from pipelines.estimate import forecast
+from pipelines.view import clock
+from rats_train.config import Recipe, dump_recipe, recipe_digest
+
+# The arrows of the pipeline, for people; the pipeline object itself is pipelines/train_and_deploy.py.
+FEEDS = {
+    "prepare": "",
+    "generate_trajectories": "prepare",
+    "train_student": "generate_trajectories",
+    "evaluate_rewards": "train_student",
+    "promotion_gate": "evaluate_rewards",
+    "package_student": "promotion_gate, if it promotes",
+    "smoke_test": "package_student",
+    "report": "all",
+}
+
+
+def plan(recipe: Recipe, workspace: Path) -> RenderableType:
+    """The plan of a recipe in a workspace.
+
+    Raises:
+        UserError: the recipe names something that is not there.
+    """
+    keys = step_keys(recipe)
+    ahead = forecast(recipe, teacher_path(recipe))
+    table = Table("step", "after", "content key", "work", box=None)
+    for step, before in FEEDS.items():
+        key = keys.get(step, "")
+        done = step in keys and is_done(step, key, workspace)
+        work = Text("unchanged, will be reused", "green") if done else Text(_work(ahead["seconds"].get(step)))
+        table.add_row(step, before, key, work)
+    total = sum(seconds for step, seconds in ahead["seconds"].items() if not is_done(step, keys[step], workspace))
+    return Group(
+        Text(f"Recipe {recipe.name}, digest {recipe_digest(recipe)}", "bold"),
+        Syntax(dump_recipe(recipe), "yaml", background_color="default"),
+        table,
+        Text(f"\nForecast: {clock(total)} of drawing and training on this machine, within a factor of two;"),
+        Text(
+            f"training needs about {ahead['memory'] / 2**30:.1f} GiB on each of its {recipe.training.world_size} ranks."
+        ),
+    )
+
+
+def _work(seconds: float | None) -> str:
+    return "seconds" if seconds is None else f"about {clock(seconds)}"

@@ -1,0 +1,57 @@
+"""The pipeline: from a slow teacher to a served few-step student. One object, for a laptop and for a cluster."""
+
+from kfp import dsl
+
+from components.evaluate_rewards.component import evaluate_rewards
+from components.generate_trajectories.component import generate_trajectories
+from components.keep_champion.component import keep_champion
+from components.package_student.component import package_student
+from components.prepare.component import prepare
+from components.promotion_gate.component import promotion_gate
+from components.report.component import report
+from components.smoke_test.component import smoke_test
+from components.train_student.component import train_student
+
+
+@dsl.pipeline(name="train-and-deploy", display_name="RATS: train a few-step student and deploy it")
+def train_and_deploy(recipe: str = "emoji", overrides: list = []) -> None:  # noqa: B006 (KFP reads the default only)
+    """Turn a 50-step teacher into a student of a few steps, and serve it if it earned that.
+
+    1. Prepares: resolves the recipe and computes the content key of every step.
+    2. Generates the teacher's trajectories, once.
+    3. Trains the student with RATS.
+    4. Evaluates student and teacher on held-out prompts, and enters the result into MLflow.
+    5. Decides on promotion, from intervals.
+    6. If promoted, packages and signs the student; otherwise the champion stays.
+    7. Serves the package with the real server, and compares its pixels with stock diffusers.
+    8. Reports.
+
+    Args:
+        recipe: name of a packaged recipe, or path of a YAML file that every step can read.
+        overrides: changes to the recipe, such as ["training.steps=20"].
+    """
+    prepared = prepare(recipe=recipe, overrides=overrides)
+    # A recipe may name folders, whose content KFP's cache cannot see: always look again. The keys settle the rest.
+    prepared.set_caching_options(enable_caching=False)
+    keys, resolved = prepared.outputs, prepared.outputs["resolved"]
+
+    trajectories = generate_trajectories(key=keys["generate_trajectories"], recipe=resolved)
+    trained = train_student(key=keys["train_student"], recipe=resolved, store=trajectories.outputs["store"])
+    student, log = trained.outputs["student"], trained.outputs["log"]
+    evaluated = evaluate_rewards(key=keys["evaluate_rewards"], recipe=resolved, student=student, log=log)
+    evaluation = evaluated.outputs["evaluation"]
+    gate = promotion_gate(key=keys["promotion_gate"], evaluation=evaluation)
+
+    with dsl.If(gate.outputs["Output"] == "promote"):
+        packaged = package_student(key=keys["package_student"], recipe=resolved, student=student, evaluation=evaluation)
+        smoke = smoke_test(key=keys["smoke_test"], student=student, package=packaged.outputs["package"])
+    with dsl.Else():
+        kept = keep_champion()
+
+    report(
+        key=keys["report"],
+        served=dsl.OneOf(smoke.outputs["Output"], kept.outputs["Output"]),
+        recipe=resolved,
+        log=log,
+        evaluation=evaluation,
+    )

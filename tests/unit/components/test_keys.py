@@ -1,0 +1,125 @@
+"""A key changes with what a step depends on, and with nothing else."""
+
+import pytest
+import yaml
+
+from components.shared.code import code_digest
+from components.shared.keys import STEPS, step_keys
+from rats_train.config import load_recipe
+from rats_train.errors import UserError
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch):
+    """A function from overrides to keys, over a recipe whose models are folders with one file."""
+    for name in ("teacher", "trained", "judge"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_text(name)
+    (tmp_path / "prompts.txt").write_text("a fox\n")
+    (tmp_path / "judged.txt").write_text("an owl\n")
+    values = {
+        "name": "tiny",
+        "teacher": {"path": "teacher"},
+        "rewards": {"train": [{"name": "a", "path": "trained"}], "heldout": [{"name": "b", "path": "judge"}]},
+        "trajectories": {"prompts": "prompts.txt"},
+        "evaluation": {"prompts": "judged.txt"},
+    }
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(values))
+    monkeypatch.chdir(tmp_path)
+    return lambda *overrides: step_keys(load_recipe("tiny.yaml", overrides))
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> tuple[str, ...]:
+    return tuple(step for step in STEPS if before[step] != after[step])
+
+
+@pytest.mark.parametrize(
+    ("override", "first"),
+    [
+        ("seed=7", "generate_trajectories"),
+        ("teacher.steps=40", "generate_trajectories"),
+        ("student.steps=[3,5]", "generate_trajectories"),
+        ("trajectories.count=7", "generate_trajectories"),
+        ("training.steps=7", "train_student"),
+        ("method.tau=0.1", "train_student"),
+        ("evaluation.count=7", "evaluate_rewards"),
+    ],
+)
+def test_a_part_of_the_recipe_changes_its_step_and_all_after_it(recipe, override, first):
+    assert changed(recipe(), recipe(override)) == STEPS[STEPS.index(first) :]
+
+
+@pytest.mark.parametrize(
+    ("file", "first"),
+    [
+        ("teacher/weights", "generate_trajectories"),
+        ("trained/weights", "generate_trajectories"),
+        ("prompts.txt", "generate_trajectories"),
+        ("judge/weights", "evaluate_rewards"),
+        ("judged.txt", "evaluate_rewards"),
+    ],
+)
+def test_new_data_at_an_old_path_changes_its_step_and_all_after_it(recipe, tmp_path, file, first):
+    before = recipe()
+    (tmp_path / file).write_text("new")
+    assert changed(before, recipe()) == STEPS[STEPS.index(first) :]
+
+
+def test_the_same_content_elsewhere_has_the_same_keys(recipe, tmp_path):
+    (tmp_path / "teacher").rename(tmp_path / "moved")
+    (tmp_path / "teacher").symlink_to("moved")
+    assert recipe("teacher.path=moved") == recipe()
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("teacher.path=nowhere", "teacher.path names nowhere"),
+        ("evaluation.prompts=no.txt", "evaluation.prompts names no.txt"),
+    ],
+)
+def test_what_is_missing_is_named(recipe, override, named):
+    with pytest.raises(UserError, match=named):
+        recipe(override)
+
+
+@pytest.fixture
+def house(tmp_path):
+    """Sources of a house with a step, what it imports, what it starts by name, and what it does not touch."""
+    sources = {
+        "components/step/component.py": "def step():\n    from rats_train.methods.rats import Rats\n",
+        "components/other/component.py": "",
+        "rats_train/methods/rats.py": "import rats_train.losses.gate\nPROGRAM = 'rats_train.engine.train'\n",
+        "rats_train/losses/gate.py": "",
+        "rats_train/engine/train.py": "from rats_train.config import load\n",
+        "rats_train/engine/ds.json": "{}",
+        "rats_train/config.py": "",
+        "rats_train/recipes/emoji.yaml": "",
+        "rats_train/world/art.py": "",
+        "serving/backend/model.py": "",
+    }
+    for name, text in sources.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("file", "reached"),
+    [
+        ("components/step/component.py", True),
+        ("rats_train/losses/gate.py", True),
+        ("rats_train/engine/train.py", True),
+        ("rats_train/engine/ds.json", True),
+        ("rats_train/config.py", True),
+        ("components/other/component.py", False),
+        ("rats_train/recipes/emoji.yaml", False),
+        ("rats_train/world/art.py", False),
+        ("serving/backend/model.py", False),
+    ],
+)
+def test_code_counts_where_the_step_can_reach_it(house, file, reached):
+    before = code_digest("components.step.component", house)
+    with (house / file).open("a") as source:
+        source.write("\n")
+    assert (code_digest("components.step.component", house) != before) is reached

@@ -1,0 +1,53 @@
+"""The command line: every command shows an example, mistakes are one line with status 2, help answers at once."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli import app
+
+COMMANDS = ("plan", "run", "status", "evaluate", "package", "serve", "world build", "compile", "doctor")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_an_example(command):
+    shown = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert shown.exit_code == 0
+    assert f"Example: rats {command}" in shown.output
+
+
+def rats(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "pipelines.cli", *arguments], capture_output=True, text=True, **options
+    )
+
+
+def test_help_imports_nothing_slow():
+    began = time.monotonic()
+    assert rats("--help").returncode == 0
+    assert time.monotonic() - began < 3  # well under one second on an idle machine
+    program = "import sys, pipelines.cli; print({'torch', 'kfp', 'mlflow', 'numpy', 'pydantic'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "--set", "training.stps=3"], "unknown key training.stps; did you mean steps?"),
+        (["run", "--set", "training.steps=0"], "training.steps is 0; it must be greater than or equal to 1."),
+        (["plan", "emojy"], "No recipe emojy"),
+        (["run", "--set", "teacher.path=nowhere"], "teacher.path names nowhere, and there is no such folder"),
+        (["status"], "No run latest in"),
+        (["status", "monday"], "No run monday in"),
+        (["serve"], "No package in"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(tmp_path, arguments, said):
+    ended = rats(*arguments, "--workspace", str(tmp_path))
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert len(ended.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in ended.stderr + ended.stdout
