@@ -29,7 +29,7 @@ class SD3:
         for frozen in (pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2):
             frozen.requires_grad_(False).eval()
         self.transformer: nn.Module = pipeline.transformer.eval()
-        _merge_padding(pipeline.transformer)
+        merge_padding(pipeline.transformer)
         config = pipeline.transformer.config
         self.latent_shape: tuple[int, int, int] = (config.in_channels, config.sample_size, config.sample_size)
 
@@ -52,7 +52,7 @@ class SD3:
             prompt_2=None,
             prompt_3=None,
             do_classifier_free_guidance=False,
-            max_sequence_length=1,  # one padding token, which stands for all: see _merge_padding
+            max_sequence_length=1,  # one padding token, which stands for all: see merge_padding
         )
         return PromptEmbeds(context, pooled)
 
@@ -119,7 +119,7 @@ _PADDING = 256
 """Zero tokens that the stock pipeline puts in the place of the absent T5 encoder's output."""
 
 
-def _merge_padding(transformer: nn.Module) -> None:
+def merge_padding(transformer: nn.Module) -> None:
     """Let the last context token count as often in attention as the stock pipeline repeats it.
 
     Equal tokens stay equal through joint attention, so one is computed and its key and value are repeated: the
