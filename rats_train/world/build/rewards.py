@@ -1,0 +1,204 @@
+"""The embedded world's two reward models: small CLIP models that prefer a scene's true caption.
+
+Reward ``a`` is trained on, reward ``b`` is held out: another seed, other widths, another mixture of wrong captions.
+"""
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+
+from rats_train.world.build.data import to_images
+from rats_train.world.build.loop import train
+from rats_train.world.build.tokenizer import MAX_LENGTH, build_tokenizer
+from rats_train.world.captions import MISTAKES, holds
+from rats_train.world.grammar import Prompt, any_prompts, parse
+from rats_train.world.renderer import render
+from rats_train.world.scene import Scene, sample_scene
+
+STEPS: Final = 1400
+BATCH: Final = 64
+POOL: Final = 16_000
+PEAK_LR: Final = 1.5e-3
+
+
+@dataclass(frozen=True)
+class RewardDesign:
+    """What sets one reward model apart from the other."""
+
+    seed: int
+    width: int
+    layers: int
+    mistakes: tuple[str, ...]  # wrong captions shown beside each true one
+
+
+DESIGNS: Final = {
+    "a": RewardDesign(11, 96, 4, tuple(MISTAKES)),
+    "b": RewardDesign(29, 128, 3, ("swapped objects", "other relation", "wrong count", "wrong background")),
+}
+
+
+def new_reward(design: RewardDesign, tokenizer: CLIPTokenizer) -> CLIPModel:
+    """A stock ``CLIPModel`` for 64-pixel pictures."""
+    tower = {
+        "hidden_size": design.width,
+        "intermediate_size": 3 * design.width,
+        "num_hidden_layers": design.layers,
+        "num_attention_heads": design.width // 32,
+    }
+    text = {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": MAX_LENGTH,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    return CLIPModel(
+        CLIPConfig(
+            text_config={**tower, **text, "num_hidden_layers": 2},
+            vision_config={**tower, "image_size": 64, "patch_size": 8},
+            projection_dim=64,
+            logit_scale_init_value=2.0,
+        )
+    )
+
+
+def degrade(pixels: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+    """Every other scene a little blurred, as a model would draw it."""
+    rng = np.random.default_rng(seed)
+    for row in range(0, len(pixels), 2):
+        width = rng.uniform(0.3, 1.1)
+        pixels[row] = ndimage.gaussian_filter(pixels[row], (width, width, 0))
+    return pixels
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Scenes with their true captions."""
+
+    prompts: list[Prompt]
+    scenes: list[Scene]
+    pixels: NDArray[np.uint8]
+
+
+def make_pool(texts: list[str], seed: int) -> Pool:
+    """One scene of each caption."""
+    rng = random.Random(seed)
+    prompts = [prompt for prompt in map(parse, texts) if prompt]
+    scenes = [sample_scene(prompt, rng) for prompt in prompts]
+    return Pool(prompts, scenes, np.stack([render(scene) for scene in scenes]))
+
+
+class Reader:
+    """Prompts to tokens, remembering those that it has seen."""
+
+    def __init__(self, tokenizer: CLIPTokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.known: dict[Prompt, list[int]] = {}
+
+    def __call__(self, prompts: list[Prompt]) -> Tensor:
+        """Tokens[B, L]."""
+        for prompt in prompts:
+            if prompt not in self.known:
+                self.known[prompt] = self.tokenizer(str(prompt), padding="max_length").input_ids
+        return torch.tensor([self.known[prompt] for prompt in prompts])
+
+
+def embed_texts(model: CLIPModel, tokens: Tensor) -> Tensor:
+    """Unit vectors[B, 64] of captions."""
+    return F.normalize(model.text_projection(model.text_model(tokens).pooler_output), dim=-1)
+
+
+def embed_images(model: CLIPModel, images: Tensor) -> Tensor:
+    """Unit vectors[B, 64] of pictures in [0, 1]."""
+    return F.normalize(model.visual_projection(model.vision_model((images - 0.5) / 0.25).pooler_output), dim=-1)
+
+
+def contrastive_loss(
+    model: CLIPModel, images: Tensor, prompts: list[Prompt], scenes: list[Scene], wrong: list[list[Prompt]], read: Reader
+) -> Tensor:
+    """InfoNCE both ways, true captions of other scenes left out, plus the true caption against its own wrong ones."""
+    pictures = embed_images(model, images)
+    texts = embed_texts(model, read([*prompts, *(p for row in wrong for p in row)]))
+    scale = model.logit_scale.exp().clamp(max=30.0)
+    true, false = texts[: len(prompts)], texts[len(prompts) :].view(len(prompts), -1, texts.shape[-1])
+    logits = scale * pictures @ true.T
+    also_true = torch.tensor([[holds(p, s) for p in prompts] for s in scenes]).fill_diagonal_(False)
+    target = torch.arange(len(prompts))
+    both = F.cross_entropy(logits.masked_fill(also_true, -1e4), target)
+    both = both + F.cross_entropy(logits.T.masked_fill(also_true.T, -1e4), target)
+    own = scale * torch.einsum("bd,bkd->bk", pictures, torch.cat([true[:, None], false], dim=1))
+    return both / 2 + F.cross_entropy(own, torch.zeros_like(target))
+
+
+def wrong_captions(design: RewardDesign, prompt: Prompt, scene: Scene, rng: random.Random, count: int) -> list[Prompt]:
+    """``count`` captions, each wrong in one way."""
+    kinds = [MISTAKES[kind] for kind in design.mistakes]
+    made = [wrong for kind in kinds if (wrong := kind(prompt, scene, rng)) and not holds(wrong, scene)]
+    return rng.sample(made, min(count, len(made))) + rng.choices(made, k=max(0, count - len(made)))
+
+
+def build_reward(name: str, out: Path, work: Path) -> None:
+    """Train reward ``name`` and write ``out``: model, tokenizer, image processor and its accuracy."""
+    design = DESIGNS[name]
+    torch.manual_seed(design.seed)
+    read = Reader(build_tokenizer())
+    model = new_reward(design, read.tokenizer)
+    pool = make_pool(any_prompts(POOL, design.seed), design.seed)
+    pixels = degrade(pool.pixels, design.seed)
+
+    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        rows = torch.randint(len(pixels), (BATCH,), generator=generator).tolist()
+        rng = random.Random(design.seed * 1_000_003 + step)
+        prompts, scenes = [pool.prompts[i] for i in rows], [pool.scenes[i] for i in rows]
+        wrong = [wrong_captions(design, p, s, rng, 3) for p, s in zip(prompts, scenes, strict=True)]
+        images = to_images(pixels[rows])
+        images = (images + 0.03 * rng.random() * torch.randn(images.shape, generator=generator)).clamp(0, 1)
+        return contrastive_loss(model, images, prompts, scenes, wrong, read), {"scale": model.logit_scale.exp().item()}
+
+    train(model, loss, name=f"reward_{name}", steps=STEPS, peak_lr=PEAK_LR, work=work, seed=design.seed, ema_decay=0.99)
+    model.eval().save_pretrained(out, safe_serialization=True)
+    read.tokenizer.save_pretrained(out)
+    save_processor(out)
+    accuracy = preference_accuracy(model, read, make_pool(any_prompts(1000, seed=5), seed=5))
+    (out / "accuracy.json").write_text(json.dumps(accuracy, indent=2) + "\n")
+
+
+def save_processor(out: Path) -> None:
+    """Sizes and normalisation of pictures, as any CLIP checkpoint carries them."""
+    CLIPImageProcessorPil(
+        size={"shortest_edge": 64},
+        crop_size={"height": 64, "width": 64},
+        image_mean=[0.5, 0.5, 0.5],
+        image_std=[0.25, 0.25, 0.25],
+    ).save_pretrained(out)
+
+
+@torch.no_grad()
+def preference_accuracy(model: CLIPModel, read: Reader, pool: Pool) -> dict[str, float]:
+    """Share of scenes whose true caption scores above the same caption with one mistake, for each kind of mistake."""
+    pictures = embed_images(model, to_images(pool.pixels))
+    true = (pictures * embed_texts(model, read(pool.prompts))).sum(-1)
+    rng, accuracy = random.Random(0), {}
+    for kind, mistake in MISTAKES.items():
+        wrong = [mistake(p, s, rng) for p, s in zip(pool.prompts, pool.scenes, strict=True)]
+        rows = [i for i, prompt in enumerate(wrong) if prompt]
+        false = (pictures[rows] * embed_texts(model, read([wrong[i] for i in rows]))).sum(-1)
+        accuracy[kind] = (true[rows] > false).float().mean().item()
+    return accuracy
+
+
+def accuracy_of(path: Path) -> dict[str, float]:
+    """Preference accuracy of a saved reward model on 1000 real scenes that it has not seen."""
+    model = CLIPModel.from_pretrained(path).eval()
+    reader = Reader(CLIPTokenizer.from_pretrained(path))
+    return preference_accuracy(model, reader, make_pool(any_prompts(1000, seed=5), seed=5))
