@@ -1,5 +1,6 @@
 """The work of this step, as a function of paths."""
 
+import json
 from pathlib import Path
 
 from components.shared.workspace import run_dir
@@ -17,6 +18,7 @@ def write_page(recipe_path: Path, log: Path, evaluation: Path, served: str, fold
         gallery_count=load_recipe(str(recipe_path)).evaluation.gallery_count,
         training=log,
         run=_steps_so_far(folder / "steps.json"),
+        served=json.loads(served) or None,
     )
 
 

@@ -35,6 +35,7 @@ def write_report(
     gallery_count: int,
     training: Path | None = None,
     run: Path | None = None,
+    served: Mapping[str, float] | None = None,
     endpoint: str = "http://127.0.0.1:8080",
     model: str = "student",
 ) -> Path:
@@ -46,6 +47,8 @@ def write_report(
         gallery_count: how many prompts to show.
         training: folder of the training run, for its curves and timings; None leaves them out.
         run: ``run.json`` of the pipeline, for the seconds of its steps; None leaves them out.
+        served: what trying the endpoint measured: ``seconds_to_ready``, ``seconds_at_<n>_steps`` and
+            ``largest_difference`` from stock diffusers; None leaves it out.
         endpoint: where the student is served, for the example calls.
         model: its name there.
 
@@ -65,6 +68,7 @@ def write_report(
         scales=_scales(card),
         training=None if training is None else _training(training),
         run=None if run is None else read_json(run),
+        served=served,
         endpoint=endpoint,
         model=model,
     )

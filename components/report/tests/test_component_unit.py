@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 from kfp import dsl
@@ -20,8 +21,13 @@ def test_the_page_shows_pictures_numbers_and_what_the_steps_took(
     write_json(workspace / "steps" / "train_student.json", record)
     page = output(dsl.HTML, "page")
     log, evaluation = dsl.Artifact(uri=str(training_dir)), dsl.Artifact(uri=str(evaluation_dir))
-    report.python_func("k1", "{}", resolved, log, evaluation, page)
+    served = {"seconds_to_ready": 4.0, "largest_difference": 0} | {f"seconds_at_{n}_steps": n / 10 for n in (3, 5, 8)}
+    report.python_func("k1", json.dumps(served), resolved, log, evaluation, page)
     text = Path(page.path).read_text()
     assert "data:image/webp" in text
     assert "<svg" in text
     assert "1 min 35 s" in text
+    assert "ready after 4.0 s, then 0.3 s for a picture of 3 steps, 0.5 s" in text
+
+    report.python_func("k2", "{}", resolved, log, evaluation, page)
+    assert "ready after" not in Path(page.path).read_text()

@@ -1,0 +1,73 @@
+"""The plan: what is counted, what is reused, and that it reads no weights."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from components.shared.keys import step_keys
+from components.shared.step import run_step
+from components.shared.workspace import WORKSPACE_VARIABLE
+from pipelines.estimate import count_evaluations, count_parameters, estimate_memory, forecast, read_network
+from pipelines.plan import plan
+from rats_train.config import load_recipe
+from rats_train.evaluation.arms import plan_arms
+from rats_train.models.sd3 import load_sd3
+
+
+@pytest.fixture
+def recipe(tiny_pipeline_dir, tiny_reward_dir, tmp_path):
+    """A function from overrides to a recipe over the tiny models."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        f"name: tiny\nteacher: {{path: {tiny_pipeline_dir}}}\nrewards: {{train: [{{name: a, path: {tiny_reward_dir}}}]}}\n"
+    )
+    return lambda *overrides: load_recipe(str(path), overrides)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_the_evaluations_counted_are_those_of_the_arms(recipe, guidance):
+    planned = recipe(f"teacher.guidance_scale={guidance}")
+    images = planned.evaluation.count * planned.evaluation.images_per_prompt
+    drawn = sum(arm.evaluations for arm in plan_arms(planned)) * images
+    assert count_evaluations(planned)["evaluate_rewards"] == drawn
+
+
+def test_an_online_teacher_costs_its_rollouts(recipe):
+    stored, online = (count_evaluations(recipe(f"teacher.source={kind}")) for kind in ("store", "ema"))
+    draws = recipe().training.steps * recipe().training.batch_size
+    assert online["train_student"] - stored["train_student"] == draws * 50 * 2
+
+
+def test_parameters_are_counted_from_headers(tmp_path, tiny_pipeline_dir):
+    save_file({"a": torch.zeros(3, 4), "b": torch.zeros(5)}, tmp_path / "x.safetensors", metadata={"format": "pt"})
+    assert count_parameters(tmp_path) == 17
+    loaded = load_sd3(tiny_pipeline_dir).transformer
+    persistent = sum(tensor.numel() for tensor in loaded.state_dict().values())
+    assert read_network(tiny_pipeline_dir).transformer == persistent
+
+
+def test_zero_shards_the_states(recipe, tiny_pipeline_dir):
+    network = read_network(tiny_pipeline_dir)
+    alone = estimate_memory(recipe(), network)
+    two = estimate_memory(recipe("training.world_size=2"), network)
+    assert two < alone
+    assert all(seconds > 0 for seconds in forecast(recipe(), tiny_pipeline_dir)["seconds"].values())
+
+
+def test_the_plan_says_what_is_reused(recipe, tmp_path, monkeypatch):
+    from rich.console import Console
+
+    def shown() -> str:
+        console = Console(width=160)
+        with console.capture() as captured:
+            console.print(plan(recipe(), tmp_path))
+        return captured.get()
+
+    assert "unchanged, will be reused" not in shown()
+    monkeypatch.setenv(WORKSPACE_VARIABLE, str(tmp_path))
+    key = step_keys(recipe())["generate_trajectories"]
+    run_step("generate_trajectories", key, lambda folder, progress: (folder / "store").touch(), {})
+    row = next(line for line in shown().splitlines() if line.strip().startswith("generate_trajectories"))
+    assert key in row
+    assert "unchanged, will be reused" in row
+    assert "terminal_sigma: 0.25" in shown()
