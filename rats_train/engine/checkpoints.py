@@ -93,7 +93,7 @@ class Checkpoints:
         if pointer["world_size"] != self._ranks.size:
             raise UserError(
                 f"The checkpoints in {self._folder} were written by {pointer['world_size']} ranks, and there are now "
-                f"{self._ranks.size}: go on with training.world_size={pointer['world_size']}, or start in another folder."
+                f"{self._ranks.size}: go on with training.world_size={pointer['world_size']}, or use another folder."
             )
         return [Entry(**entry) for entry in pointer["checkpoints"]]
 

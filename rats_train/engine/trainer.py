@@ -118,7 +118,7 @@ class Trainer:
             if not math.isfinite(value):
                 raise UserError(
                     f"The {what} of the {role} is {value} in step {step + 1}: training has diverged; the last "
-                    "checkpoint is kept. Lower training.learning_rate, or raise method.tau, and train into a new folder."
+                    "checkpoint is kept. Lower training.learning_rate and train into a new folder."
                 )
 
     def _keep(self, done: int) -> None:

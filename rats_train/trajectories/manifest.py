@@ -80,7 +80,7 @@ def planned_manifest(recipe: Recipe) -> Manifest:
     teacher, wanted = recipe.teacher, recipe.trajectories
     prompts = PromptSource(recipe)
     return Manifest(
-        teacher_digest=sha256_tree(teacher_folder(recipe.teacher.path)),
+        teacher_digest=_digest(teacher_folder(recipe.teacher.path), "teacher.path"),
         schedule={
             "teacher_steps": teacher.steps,
             "guidance_scale": teacher.guidance_scale,
@@ -90,7 +90,10 @@ def planned_manifest(recipe: Recipe) -> Manifest:
         seed=recipe.seed,
         count=wanted.count,
         shard_size=wanted.shard_size,
-        rewards={spec.name: sha256_tree(reward_folder(spec.path)) for spec in recipe.rewards.train},
+        rewards={
+            spec.name: _digest(reward_folder(spec.path), f"the path of reward {spec.name}")
+            for spec in recipe.rewards.train
+        },
     )
 
 
@@ -124,3 +127,9 @@ def read_manifest(store: Path) -> Manifest | None:
         return Manifest(**values)
     except (KeyError, TypeError) as error:
         raise UserError(f"{store / MANIFEST} is damaged ({error}): generate the store again.") from error
+
+
+def _digest(folder: Path, what: str) -> str:
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}, which {what} names: write an existing one, or `embedded`.")
+    return sha256_tree(folder)

@@ -1,0 +1,94 @@
+"""One rank or two, whatever ZeRO cuts up: the same losses, the same student."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rats_train.config import Recipe, dump_recipe
+from rats_train.engine.records import read_lines
+from tests.integration.conftest import changed
+
+WAYS: dict[str, dict[str, dict[str, object]]] = {
+    "zero0": {"training": {"zero_stage": 0}},
+    "zero1": {"training": {"zero_stage": 1}},
+    "zero2": {"training": {"zero_stage": 2}},
+    "zero3": {"training": {"zero_stage": 3}},
+    "zero2-bf16": {"training": {"zero_stage": 2, "precision": "bf16"}},
+    "zero3-bf16": {"training": {"zero_stage": 3, "precision": "bf16"}},
+    "zero3-ema": {"training": {"zero_stage": 3}, "teacher": {"source": "ema", "ema_decay": 0.5}},
+}
+
+
+def run_all(recipes: list[Path], store: Path, out: Path, world_size: int) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+    script = Path(__file__).with_name("several_runs.py")
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [*torchrun, "--nproc-per-node", str(world_size), str(script), str(store), str(out), *map(str, recipes)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_recipe: Recipe, tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Every way of training, by one rank and by two."""
+    recipes = tmp_path_factory.mktemp("recipes")
+    for name, sections in WAYS.items():
+        recipe = changed(tiny_recipe, "training", steps=4, checkpoint_every=4)
+        for section, values in sections.items():
+            recipe = changed(recipe, section, **values)
+        (recipes / f"{name}.yaml").write_text(dump_recipe(recipe))
+    outs = {}
+    for world_size in (1, 2):
+        outs[world_size] = tmp_path_factory.mktemp(f"ranks{world_size}")
+        run_all(sorted(recipes.iterdir()), tiny_store, outs[world_size], world_size)
+    return outs
+
+
+def losses(out: Path) -> torch.Tensor:
+    return torch.tensor([line["loss"] for line in read_lines(out / "metrics.jsonl")], dtype=torch.double)
+
+
+def student(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / "student" / "transformer" / "diffusion_pytorch_model.safetensors")
+
+
+def assert_alike(one: Path, other: Path, tolerance: float) -> None:
+    torch.testing.assert_close(losses(one), losses(other), atol=tolerance, rtol=0)
+    assert len(losses(one)) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["zero0", "zero1", "zero2", "zero3", "zero3-ema"])
+def test_one_rank_and_two_have_the_same_losses(runs: dict[int, Path], way: str) -> None:
+    assert_alike(runs[1] / way, runs[2] / way, 1e-6)
+    if "ema" not in way:
+        assert_alike(runs[1] / way, runs[1] / "zero0", 1e-6)
+    for name, weight in student(runs[1] / way).items():
+        torch.testing.assert_close(weight, student(runs[2] / way)[name], atol=1e-4, rtol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["zero2-bf16", "zero3-bf16"])
+def test_bf16_is_near_fp32_on_one_rank_and_on_two(runs: dict[int, Path], way: str) -> None:
+    assert_alike(runs[1] / way, runs[2] / way, 2e-3)
+    assert_alike(runs[1] / way, runs[1] / "zero0", 2e-3)
+    assert not torch.equal(losses(runs[1] / way), losses(runs[1] / "zero0"))
+
+
+@pytest.mark.slow
+def test_two_ranks_record_the_samples_of_both_in_the_order_of_one(runs: dict[int, Path]) -> None:
+    one, two = (read_lines(runs[world_size] / "zero2" / "samples.jsonl") for world_size in (1, 2))
+    assert [(line["step"], line["prompt"], line["seed"]) for line in one] == [
+        (line["step"], line["prompt"], line["seed"]) for line in two
+    ]
+    for ours, theirs in zip(one, two, strict=True):
+        assert ours["reward_student"] == pytest.approx(theirs["reward_student"], abs=1e-5)

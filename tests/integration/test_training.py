@@ -1,0 +1,124 @@
+"""What a run leaves behind, what it learns, and how it says that something is wrong."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from rats_train.config import Recipe, recipe_digest
+from rats_train.engine.ranks import Ranks
+from rats_train.engine.records import read_lines
+from rats_train.engine.train import train
+from rats_train.errors import UserError
+from rats_train.models.sd3 import load_sd3
+from tests.integration.conftest import changed
+
+
+@pytest.fixture(scope="module")
+def out(tiny_recipe: Recipe, tiny_store: Path, ranks: Ranks, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run")
+    train(tiny_recipe, tiny_store, out, ranks)
+    return out
+
+
+def test_every_step_leaves_a_line_of_metrics(out: Path) -> None:
+    lines = read_lines(out / "metrics.jsonl")
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert {line["nfe"] for line in lines} == {2, 3}
+    names = "step loss nfe reward_loss shaping reward_student reward_teacher gap gate_mean gate_min gate_max grad_norm"
+    for line in lines:
+        assert list(line) == [*names.split(), "seconds"]
+        assert line["loss"] == pytest.approx(line["reward_loss"] + line["shaping"], abs=1e-6)
+        assert line["gap"] == pytest.approx(line["reward_student"] - line["reward_teacher"], abs=1e-6)
+        assert 0 < line["gate_min"] <= line["gate_mean"] <= line["gate_max"] < 1
+
+
+def test_every_sample_leaves_a_line(out: Path) -> None:
+    samples, metrics = read_lines(out / "samples.jsonl"), read_lines(out / "metrics.jsonl")
+    assert len(samples) == 6 * 4
+    first = [sample for sample in samples if sample["step"] == 1]
+    mean = sum(sample["reward_student"] for sample in first) / 4
+    assert mean == pytest.approx(metrics[0]["reward_student"])
+    for sample in samples:
+        gap = sample["reward_teacher"] - sample["reward_student"]
+        assert sample["gate"] == pytest.approx(1 / (1 + math.exp(-gap / 0.05)), abs=1e-5)
+
+
+def test_progress_result_and_previews_tell_how_it_went(out: Path, tiny_recipe: Recipe) -> None:
+    metrics = read_lines(out / "metrics.jsonl")
+    progress = json.loads((out / "progress.json").read_text())
+    assert progress == {
+        "step": 6,
+        "steps": 6,
+        "eta_seconds": 0.0,
+        "reward_student": metrics[-1]["reward_student"],
+        "reward_teacher": metrics[-1]["reward_teacher"],
+    }
+    result = json.loads((out / "result.json").read_text())
+    assert result["final_loss"] == metrics[-1]["loss"]
+    assert (result["steps"], result["world_size"], result["resumed_from"]) == (6, 1, None)
+    assert result["recipe_digest"] == recipe_digest(tiny_recipe)
+    assert result["versions"]["deepspeed"]
+    previews = sorted((out / "previews").iterdir())
+    assert [path.name for path in previews] == [f"step-{step:04d}.png" for step in (0, 2, 4, 6)]
+    assert Image.open(previews[0]).tobytes() != Image.open(previews[-1]).tobytes()
+
+
+def test_the_student_is_a_loadable_folder_with_learned_weights(out: Path, tiny_recipe: Recipe) -> None:
+    teacher = load_sd3(tiny_recipe.teacher.path).transformer.state_dict()
+    student = load_sd3(out / "student").transformer.state_dict()
+    assert student.keys() == teacher.keys()
+    assert all(torch.isfinite(value).all() for value in student.values())
+    assert not torch.equal(student["proj_out.weight"], teacher["proj_out.weight"])
+    card = json.loads((out / "student" / "rats_student.json").read_text())
+    assert (card["steps"], card["terminal_sigma"]) == ([2, 3], 0.25)
+
+
+def test_reward_rises_when_it_is_all_that_counts(
+    tiny_recipe: Recipe, tiny_store: Path, ranks: Ranks, tmp_path: Path
+) -> None:
+    recipe = changed(changed(tiny_recipe, "method", alpha=0), "training", steps=40, checkpoint_every=40)
+    train(recipe, tiny_store, tmp_path, ranks)
+    gaps = [line["gap"] for line in read_lines(tmp_path / "metrics.jsonl")]
+    assert sum(gaps[-10:]) / 10 > sum(gaps[:10]) / 10 + 0.02
+
+
+def test_two_runs_of_one_seed_are_equal_and_of_two_are_not(
+    tiny_recipe: Recipe, tiny_store: Path, ranks: Ranks, out: Path, tmp_path: Path
+) -> None:
+    train(tiny_recipe, tiny_store, tmp_path / "again", ranks)
+    losses = [line["loss"] for line in read_lines(out / "metrics.jsonl")]
+    assert [line["loss"] for line in read_lines(tmp_path / "again" / "metrics.jsonl")] == losses
+
+
+def test_a_run_that_diverges_says_so_and_keeps_its_checkpoint(
+    tiny_recipe: Recipe, tiny_store: Path, ranks: Ranks, tmp_path: Path
+) -> None:
+    recipe = changed(tiny_recipe, "training", learning_rate=1e30, checkpoint_every=1)
+    with pytest.raises(UserError, match=r"^[^\n]*(diverged|nan)[^\n]*$"):
+        train(recipe, tiny_store, tmp_path, ranks)
+    pointer = json.loads((tmp_path / "checkpoints" / "latest.json").read_text())
+    assert len(pointer["checkpoints"]) >= 1
+    assert not (tmp_path / "result.json").exists()
+
+
+def test_a_recipe_without_its_store_is_one_line(tiny_recipe: Recipe, ranks: Ranks, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="name their folder with --store"):
+        train(tiny_recipe, None, tmp_path, ranks)
+    with pytest.raises(UserError, match="No trajectory store at"):
+        train(tiny_recipe, tmp_path / "nowhere", tmp_path, ranks)
+
+
+def test_the_store_of_another_recipe_is_one_line(
+    tiny_recipe: Recipe, tiny_store: Path, ranks: Ranks, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="trajectories of another recipe"):
+        train(changed(tiny_recipe, "teacher", guidance_scale=2.0), tiny_store, tmp_path, ranks)
+
+
+def test_a_missing_teacher_is_one_line(tiny_recipe: Recipe, tiny_store: Path, ranks: Ranks, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no folder .*nowhere, which teacher.path names"):
+        train(changed(tiny_recipe, "teacher", path=str(tmp_path / "nowhere")), tiny_store, tmp_path, ranks)

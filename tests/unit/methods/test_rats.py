@@ -1,0 +1,186 @@
+"""RATS against the checks that any implementation of its text must pass, on a tiny model and without an engine."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from rats_train.config import Recipe
+from rats_train.methods.base import STUDENT, StepContext, StepResult
+from rats_train.methods.build import build_method
+from rats_train.methods.rats import Rats
+from rats_train.models.sd3 import SD3, load_sd3
+from rats_train.rewards.base import RewardModel
+from rats_train.rewards.build import load_rewards
+from rats_train.trajectories.generate import generate
+from rats_train.trajectories.prompts import PromptBatch, PromptSource
+from rats_train.trajectories.reader import TrajectoryStore
+
+ROWS = [4, 0, 2]
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory, tiny_pipeline_dir: Path, tiny_reward_dir: Path) -> Recipe:
+    prompts = tmp_path_factory.mktemp("prompts") / "prompts.txt"
+    prompts.write_text("two owls\na fox above a frog\none cat\n")
+    return Recipe.model_validate(
+        {
+            "name": "tiny",
+            "teacher": {"path": str(tiny_pipeline_dir), "steps": 10},
+            "student": {"steps": [2, 3, 4]},
+            "rewards": {
+                "train": [
+                    {"name": "one", "path": str(tiny_reward_dir)},
+                    {"name": "other", "path": str(tiny_reward_dir), "weight": 0.5},
+                ]
+            },
+            "trajectories": {"prompts": str(prompts), "count": 5, "batch_size": 5, "shard_size": 5},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def store(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> TrajectoryStore:
+    return TrajectoryStore(generate(recipe, tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture(scope="module")
+def model(recipe: Recipe) -> SD3:
+    return load_sd3(recipe.teacher.path)
+
+
+@pytest.fixture(scope="module")
+def rewards(recipe: Recipe) -> list[RewardModel]:
+    return load_rewards(recipe.rewards.train)
+
+
+def changed(recipe: Recipe, section: str, **values: object) -> Recipe:
+    return Recipe.model_validate(recipe.model_dump() | {section: getattr(recipe, section).model_dump() | values})
+
+
+def moved(transformer: nn.Module) -> nn.Module:
+    """A student that has already left its teacher."""
+    student = copy.deepcopy(transformer)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in student.parameters():
+            weight += 0.02 * torch.randn(weight.shape, generator=generator)
+    return student
+
+
+def gradients(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None}
+
+
+class Case:
+    """One recipe with everything a step needs."""
+
+    def __init__(self, recipe: Recipe, model: SD3, rewards: list[RewardModel], batch: PromptBatch) -> None:
+        self.recipe, self.model, self.rewards, self.batch = recipe, model, rewards, batch
+        self.roles: dict[str, nn.Module] = {STUDENT: moved(model.transformer), "teacher": model.transformer}
+
+    def step(self, recipe: Recipe | None = None, step: int = 0, recompute: bool = False) -> StepResult:
+        context = StepContext(step, self.model, self.rewards, self.roles, recompute)
+        return build_method(recipe or self.recipe).step(self.batch, context)
+
+    def gradients(self, recipe: Recipe | None = None, **options: bool) -> Mapping[str, torch.Tensor]:
+        self.roles[STUDENT].zero_grad()
+        self.step(recipe, **options).losses[STUDENT].backward()
+        return {name: gradient.clone() for name, gradient in gradients(self.roles[STUDENT]).items()}
+
+
+@pytest.fixture
+def case(recipe: Recipe, model: SD3, rewards: list[RewardModel], store: TrajectoryStore) -> Case:
+    return Case(recipe, model, rewards, store.batch(ROWS))
+
+
+def test_the_loss_is_reward_plus_alpha_times_gated_shaping(case: Case) -> None:
+    result = case.step(changed(case.recipe, "method", alpha=2.5))
+    samples = result.samples
+    gap = samples["reward_teacher"] - samples["reward_student"]
+    torch.testing.assert_close(samples["gate"], torch.sigmoid(gap / 0.05))
+    expected = -samples["reward_student"].mean() + 2.5 * (samples["gate"] * samples["shaping"]).mean()
+    torch.testing.assert_close(result.losses[STUDENT].detach(), expected)
+
+
+def test_alpha_zero_leaves_the_reward_alone(case: Case) -> None:
+    result = case.step(changed(case.recipe, "method", alpha=0))
+    torch.testing.assert_close(result.losses[STUDENT].detach(), -result.samples["reward_student"].mean())
+
+
+def test_a_student_on_its_teachers_schedule_with_its_weights_has_nothing_to_learn_from_it(
+    recipe: Recipe, model: SD3, rewards: list[RewardModel]
+) -> None:
+    same = changed(recipe, "teacher", source="ema", steps=4, guidance_scale=1)
+    same = changed(same, "student", steps=[4], terminal_sigma=0.001)
+    case = Case(same, model, rewards, PromptSource(same).batch(ROWS))
+    case.roles[STUDENT] = model.transformer
+    samples = case.step().samples
+    torch.testing.assert_close(samples["shaping"], torch.zeros(3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(samples["gate"], torch.full((3,), 0.5))
+
+
+def test_a_frozen_average_teaches_what_the_store_holds(case: Case) -> None:
+    stored = case.step().samples
+    online = case.step(changed(case.recipe, "teacher", source="ema", ema_decay=1)).samples
+    for name, values in stored.items():
+        torch.testing.assert_close(online[name], values, atol=2e-3, rtol=0)
+
+
+def test_no_gradient_reaches_the_teacher_or_the_rewards(case: Case) -> None:
+    case.model.transformer.zero_grad()
+    case.step(changed(case.recipe, "teacher", source="ema")).losses[STUDENT].backward()
+    assert not gradients(case.model.transformer)
+    assert gradients(case.roles[STUDENT])
+
+
+def test_every_step_of_the_chain_is_matched_and_the_result_too(case: Case) -> None:
+    """Moving what the store holds at one teacher step moves the loss exactly when a student step is aligned to it."""
+    batch, budget = case.batch, Rats(case.recipe).budget(0)
+    before = case.step().samples["shaping"]
+    x0, touched = batch.x0.clone(), 0
+    for place in range(x0.shape[1]):
+        batch.x0.copy_(x0)
+        batch.x0[:, place] += 1
+        touched += not torch.equal(case.step().samples["shaping"], before)
+    batch.x0.copy_(x0)
+    assert touched == budget
+    batch.final.add_(1)
+    assert not torch.equal(case.step().samples["shaping"], before)
+
+
+def test_each_budget_comes_once_a_cycle_as_a_function_of_seed_and_step(recipe: Recipe) -> None:
+    drawn = [Rats(recipe).budget(step) for step in range(30)]
+    assert all(sorted(drawn[i : i + 3]) == [2, 3, 4] for i in range(0, 30, 3))
+    assert drawn != [Rats(recipe.model_copy(update={"seed": 1})).budget(step) for step in range(30)]
+    assert [drawn[i : i + 3] for i in range(0, 30, 3)] != [drawn[:3]] * 10
+
+
+def test_recomputing_activations_changes_no_gradient(case: Case) -> None:
+    kept, recomputed = case.gradients(), case.gradients(recompute=True)
+    assert kept.keys() == recomputed.keys()
+    for name, gradient in kept.items():
+        torch.testing.assert_close(recomputed[name], gradient, atol=1e-6, rtol=1e-4)
+
+
+def test_truncation_keeps_the_gradient_of_the_last_steps_only(case: Case) -> None:
+    reward_only = changed(case.recipe, "method", alpha=0)
+    whole = case.gradients(reward_only)
+    budget = Rats(case.recipe).budget(0)
+    untruncated = case.gradients(changed(reward_only, "method", backprop_steps=budget))
+    last = case.gradients(changed(reward_only, "method", backprop_steps=1))
+    for name, gradient in whole.items():
+        torch.testing.assert_close(untruncated[name], gradient)
+    assert any(not torch.allclose(last[name], gradient, rtol=1e-2) for name, gradient in whole.items())
+
+
+def test_the_summary_follows_the_samples(case: Case) -> None:
+    result = case.step()
+    summary = build_method(case.recipe).summarise(result.samples)
+    assert summary["gap"] == pytest.approx(summary["reward_student"] - summary["reward_teacher"], abs=1e-6)
+    assert summary["reward_loss"] + summary["shaping"] == pytest.approx(result.losses[STUDENT].item(), abs=1e-6)
+    assert summary["gate_min"] <= summary["gate_mean"] <= summary["gate_max"]
+    assert summary["nfe"] in case.recipe.student.steps
