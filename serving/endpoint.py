@@ -65,15 +65,16 @@ def serve(
         UserError: the port is in use, `repo` holds no student, or one that is not what was signed.
         RetryableError: Triton or a student did not start.
     """
+    public_key = trusted_key(keys)
     listener = listen(host, http_port)
+    url = "http://{}:{}".format(*listener.getsockname())
     loop = asyncio.new_event_loop()
     ready: Future[list[str]] = Future()
-    main = loop.create_task(_main(listener, repo, trusted_key(keys), triton_log, ready))
+    main = loop.create_task(_main(listener, repo, public_key, triton_log, ready))
     thread = threading.Thread(target=_run, args=(loop, main, ready), name="rats-serve")
     thread.start()
     try:
-        address = "http://{}:{}".format(*listener.getsockname())
-        yield Endpoint(address, ready.result(), thread)
+        yield Endpoint(url, ready.result(), thread)
     finally:
         with contextlib.suppress(RuntimeError):  # the loop is closed: it failed by itself
             loop.call_soon_threadsafe(main.cancel)

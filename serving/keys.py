@@ -3,7 +3,9 @@
 The private key is needed where students are packaged; a server needs the public one only.
 """
 
+import contextlib
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from rats_train.errors import UserError
+from rats_train.files import atomic_write_bytes
 
 
 @dataclass(frozen=True)
@@ -57,21 +60,16 @@ def _make_private_key(path: Path) -> None:
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    # A link is the one way to publish a whole file only if nobody was faster: two packagers end with one key.
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.touch(mode=0o600)
-    draft.write_bytes(pem)
-    try:
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # readable by its owner only
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+    # A link publishes the whole file, and only if nobody was faster: packagers that start together share one key.
+    with contextlib.suppress(FileExistsError):
         os.link(draft, path)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
+    Path(draft).unlink()
 
 
 def _write_public_key(pair: KeyPair) -> None:
     private = serialization.load_pem_private_key(pair.private.read_bytes(), password=None)
-    pem = private.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    draft = pair.public.with_name(f".{pair.public.name}.{os.getpid()}")
-    draft.write_bytes(pem)
-    draft.replace(pair.public)
+    encoding, layout = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    atomic_write_bytes(pair.public, private.public_key().public_bytes(encoding, layout))

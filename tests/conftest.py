@@ -13,6 +13,8 @@ from transformers import (
     CLIPTokenizer,
 )
 
+from rats_train.models.sd3 import load_sd3
+
 from rats_train.files import write_json
 
 torch.set_num_threads(1)
@@ -108,4 +110,12 @@ def tiny_reward_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     CLIPModel(CLIPConfig(text_config=TEXT, vision_config=vision, projection_dim=16)).save_pretrained(path)
     tiny_tokenizer().save_pretrained(path)
     write_json(path / "preprocessor_config.json", {"image_mean": [0.5, 0.4, 0.3], "image_std": [0.3, 0.2, 0.1]})
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_student_dir(tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random student for 3, 5 and 8 steps, as training leaves it."""
+    path = tmp_path_factory.mktemp("models") / "student"
+    load_sd3(tiny_pipeline_dir).save_student(path, None, terminal_sigma=0.25, steps=[3, 5, 8])
     return path

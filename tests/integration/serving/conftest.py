@@ -1,0 +1,66 @@
+"""One real tritonserver with its gateway for all tests that only ask it for pictures."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import openai
+import psutil
+import pytest
+
+from serving.endpoint import Endpoint, serve
+from serving.keys import signing_keys
+from serving.package import package_student
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a key pair."""
+    folder = tmp_path_factory.mktemp("keys")
+    signing_keys(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repo(tiny_student_dir: Path, keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model repository with one version of the tiny student."""
+    folder = tmp_path_factory.mktemp("serving") / "models"
+    package_student(tiny_student_dir, folder, prompts=["two owls", "a fox above a frog"], keys=keys)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def endpoint(repo: Path, keys: Path) -> Iterator[Endpoint]:
+    """The running endpoint."""
+    with serve(repo, http_port=0, keys=keys) as running:
+        yield running
+
+
+@pytest.fixture
+def http(endpoint: Endpoint) -> Iterator[httpx.Client]:
+    """A plain HTTP client of the endpoint."""
+    with httpx.Client(base_url=endpoint.url, timeout=60) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def client(endpoint: Endpoint) -> openai.OpenAI:
+    """The official OpenAI client, unchanged."""
+    return openai.OpenAI(base_url=f"{endpoint.url}/v1", api_key="unused", max_retries=0)
+
+
+@pytest.fixture(scope="session")
+def tritons() -> Callable[[int], dict[str, psutil.Process]]:
+    """The living Triton processes below a process id: the "server" and its "stub"."""
+
+    def find(pid: int) -> dict[str, psutil.Process]:
+        found = {}
+        for process in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                program = Path(process.exe()).name
+                if program in ("tritonserver", "triton_python_backend_stub"):
+                    found["stub" if "stub" in program else "server"] = process
+        return found
+
+    return find

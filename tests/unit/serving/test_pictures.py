@@ -1,0 +1,30 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from serving.pictures import KEPT, RecentPictures, encode
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("output_format", ["png", "webp"])
+def test_png_and_webp_keep_every_pixel(output_format):
+    picture = Image.open(io.BytesIO(encode(PIXELS, output_format)))
+    assert picture.format.lower() == output_format
+    np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), PIXELS)
+
+
+def test_jpeg_is_close():
+    smooth = np.tile(np.linspace(0, 255, 64, dtype=np.uint8)[None, :, None], (48, 1, 3))
+    picture = np.asarray(Image.open(io.BytesIO(encode(smooth, "jpeg"))))
+    assert np.abs(picture.astype(int) - smooth).max() <= 4
+
+
+def test_the_oldest_picture_is_forgotten_first():
+    recent = RecentPictures()
+    names = [recent.add(bytes([i % 256]), "image/png") for i in range(KEPT + 1)]
+    assert len(set(names)) == KEPT + 1
+    assert recent.get(names[0]) is None
+    assert recent.get(names[1]) == (b"\x01", "image/png")
