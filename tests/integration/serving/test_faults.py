@@ -44,7 +44,6 @@ def test_a_killed_process_is_told_by_health_and_replaced(http, tritons, victim):
     wait_for(lambda: http.get("/healthz").status_code == 200, 120, "recovery")
     assert draw(http).json()["data"][0]["b64_json"] == picture
     assert tritons(os.getpid())["stub"] != before["stub"]
-    assert not before["stub"].is_running()
 
 
 @pytest.mark.slow
