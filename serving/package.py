@@ -75,6 +75,7 @@ def package_student(
     scorecard: Path | None = None,
     *,
     prompts: Sequence[str] = (),
+    pattern: str = "",
     name: str = "student",
     keys: Path | None = None,
 ) -> Path:
@@ -87,6 +88,7 @@ def package_student(
         out_repo: the Triton model repository, made if missing.
         scorecard: the evaluation that travels with the version.
         prompts: what the student was trained on; its words and a few examples travel along (`serving.hints`).
+        pattern: regular expression that those prompts match in lower case, where they have a grammar.
         name: the model's name in the repository and at the endpoint.
         keys: folder of the signing key pair; this user's own by default, made on first use.
 
@@ -101,7 +103,7 @@ def package_student(
         shutil.copytree(student_dir, staging / "student", copy_function=shutil.copyfile)
         if scorecard is not None:
             shutil.copyfile(scorecard, staging / "scorecard.json")
-        _describe(staging, name, PromptHints.from_prompts(prompts))
+        _describe(staging, name, PromptHints.from_prompts(prompts, pattern))
         sign_folder(staging, key_pair.private)
         (out_repo / name).mkdir(exist_ok=True)
         atomic_write_text(out_repo / name / "config.pbtxt", model_config(name))

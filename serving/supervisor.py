@@ -23,7 +23,7 @@ from serving.triton import TritonServer
 
 LOAD_SECONDS = 600
 UNLOAD_SECONDS = 10
-CHECK_SECONDS = 2
+CHECK_SECONDS = 3
 """How often the watch looks, and how long one drawn picture counts as proof of health."""
 STUCK_SECONDS = 60
 """A model that draws nothing for so long, while asked to, is stuck."""

@@ -41,7 +41,7 @@ def test_a_killed_process_is_told_by_health_and_replaced(http, tritons, victim):
     assert refusal.status_code == 503
     assert refusal.headers["retry-after"]
     assert "\n" not in refusal.json()["error"]["message"]
-    wait_for(lambda: http.get("/healthz").status_code == 200, 120, "recovery")
+    wait_for(lambda: http.get("/healthz").status_code == 200, 300, "recovery")
     assert draw(http).json()["data"][0]["b64_json"] == picture
     assert tritons(os.getpid())["stub"] != before["stub"]
 

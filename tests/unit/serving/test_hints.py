@@ -22,8 +22,13 @@ def test_the_note_names_the_new_words_once_and_a_prompt_to_try():
     assert "'two owls'" in note
 
 
-def test_a_prompt_without_words_gets_a_note():
-    assert "'two owls'" in HINTS.note("!?")
+@pytest.mark.parametrize("prompt", ["fox two owls", "", "!?"])
+def test_known_words_in_a_new_sentence_get_a_note_where_there_is_a_pattern(prompt):
+    pattern = "two owls|a (fox|frog) above a (fox|frog)"
+    assert HINTS.note(prompt) is None
+    strict = PromptHints.from_prompts(HINTS.examples, pattern)
+    assert "such sentences" in strict.note(prompt)
+    assert strict.note(" A frog above a fox ") is None
 
 
 def test_a_student_of_ordinary_language_never_notes():
