@@ -6,7 +6,6 @@ Both CLIP text encoders learn together with the transformer. One prompt in ten i
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel, StableDiffusion3Pipeline
 from safetensors.torch import load_file, save_file
@@ -19,8 +18,9 @@ from rats_train.models.padding import FoldedPaddingAttention, fold_context
 from rats_train.world.build.data import scene_pool, to_images
 from rats_train.world.build.loop import train
 from rats_train.world.build.tokenizer import MAX_LENGTH, build_tokenizer
+from rats_train.world.grammar import train_prompts
 
-STEPS: Final = 20_000
+STEPS: Final = 5_000
 BATCH: Final = 64
 POOL: Final = 60_000
 SEED: Final = 3
@@ -89,14 +89,13 @@ class Teacher(nn.Module):
 
 
 @torch.no_grad()
-def encode_pool(vae: AutoencoderKL, pixels: np.ndarray, work: Path) -> Tensor:
+def encoded_pool(vae: AutoencoderKL, work: Path) -> Tensor:
     """Scaled latents of all scenes, ``[N, 8, 16, 16]`` half precision; kept in ``work`` for a resumed build."""
     path = work / "latents.safetensors"
     if not path.exists():
+        _, pixels = scene_pool(POOL, SEED)
         vae = vae.to(memory_format=torch.channels_last)
-        chunks = [
-            vae.encode(to_images(pixels[i : i + 250]) * 2 - 1).latent_dist.mean for i in range(0, len(pixels), 250)
-        ]
+        chunks = [vae.encode(to_images(pixels[i : i + 250]) * 2 - 1).latent_dist.mean for i in range(0, POOL, 250)]
         latents = (torch.cat(chunks) - vae.config.shift_factor) * vae.config.scaling_factor
         save_file({"latents": latents.half().contiguous()}, path)
     return load_file(path)["latents"]
@@ -107,9 +106,8 @@ def build_teacher(vae_dir: Path, out: Path, work: Path) -> None:
     torch.manual_seed(SEED)
     vae = AutoencoderKL.from_pretrained(vae_dir)
     tokenizer = build_tokenizer()
-    prompts, pixels = scene_pool(POOL, SEED)
-    latents = encode_pool(vae, pixels, work)
-    del pixels
+    prompts = train_prompts(POOL, SEED)
+    latents = encoded_pool(vae, work)
     tokens = tokenizer(prompts, padding="max_length", return_tensors="pt").input_ids
     empty = tokenizer([""], padding="max_length", return_tensors="pt").input_ids[0]
     model = Teacher(tokenizer)
