@@ -3,7 +3,9 @@
 Whatever is slow to import is imported inside the command that needs it, so that `rats --help` answers at once.
 """
 
+import os
 import sys
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -45,14 +47,24 @@ def plan(recipe: RecipeArgument = "emoji", overrides: Overrides = None, workspac
 
 
 @app.command(epilog="Example: [bold]rats run emoji --set training.steps=20[/bold]")
-def run(recipe: RecipeArgument = "emoji", overrides: Overrides = None, workspace: Workspace = RUNS) -> None:
+def run(
+    recipe: RecipeArgument = "emoji",
+    overrides: Overrides = None,
+    workspace: Workspace = RUNS,
+    open_report: Annotated[
+        bool, typer.Option("--open", help="Open the report in the browser, where there is one.")
+    ] = False,
+) -> None:
     """Run the whole pipeline on this machine; what has not changed since an earlier run is reused."""
     from pipelines.local import run_pipeline
     from pipelines.runs import read_run
     from pipelines.view import results_view
 
-    folder = run_pipeline(recipe, overrides or [], workspace, console)
-    console.print(results_view(read_run(folder)))
+    values = read_run(run_pipeline(recipe, overrides or [], workspace, console))
+    console.print(results_view(values))
+    # Without a display a browser would be one in this very terminal.
+    if open_report and ("DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ):
+        webbrowser.open(Path(values["report"]).as_uri())
 
 
 @app.command(epilog="Example: [bold]rats status[/bold], or [bold]rats status emoji-20260102-030405[/bold]")
@@ -123,7 +135,9 @@ def serve(
 @world.command(epilog="Example: [bold]rats world build --out checkpoints --step teacher[/bold]")
 def build(
     out: Annotated[Path, typer.Option(help="Folder for the checkpoints.")],
-    step: Annotated[str, typer.Option(help="The step to build; all, in order, if not given.")] = "all",
+    step: Annotated[
+        str, typer.Option(help="autoencoder, reward_a, reward_b or teacher; all, in this order, if not given.")
+    ] = "all",
 ) -> None:
     """Train the embedded teacher and reward models again, from the art on; resumes where it stopped."""
     from rats_train.world.build import build as build_world

@@ -19,6 +19,7 @@ from rich.text import Text
 from components.shared.code import ROOT
 from rats_train.embedded import reward_dir, teacher_dir
 from rats_train.errors import UserError
+from rats_train.files import read_json, sha256_tree
 
 PYTHON = (3, 11)
 GLIBC = (2, 35)
@@ -26,6 +27,8 @@ NEEDED_DISK = 5 * 2**30
 NEEDED_MEMORY = 4 * 2**30
 NEEDED_SHARED_MEMORY = 64 * 2**20
 PORT = 8080
+# In the folder of the checkpoints: {"teacher": sha256_tree, "reward_a": ..., "reward_b": ...}.
+DIGESTS = "digests.json"
 EXTRAS = ("cluster", "serve", "local")
 
 
@@ -148,8 +151,18 @@ def _room(name: str, free: int, needed: int, cure: str) -> Finding:
 
 
 def _checkpoints() -> Finding:
-    folders = (teacher_dir, lambda: reward_dir("a"), lambda: reward_dir("b"))
-    return _ask("embedded checkpoints", lambda: f"{len([folder() for folder in folders])} there", "`rats world build`")
+    """The three models that ship inside the package, against the digests that were committed with them."""
+    name = "embedded checkpoints"
+    try:
+        folders = {"teacher": teacher_dir(), "reward_a": reward_dir("a"), "reward_b": reward_dir("b")}
+    except UserError as error:
+        return Finding(name, str(error), "in a clone: `git checkout -- rats_train/world/checkpoints`")
+    wanted = read_json(folders["teacher"].parent / DIGESTS)
+    wrong = [model for model, folder in folders.items() if sha256_tree(folder) != wanted[model]]
+    if wrong:
+        seen = f"{', '.join(wrong)} not as committed"
+        return Finding(name, seen, "`git checkout -- rats_train/world/checkpoints`, unless you built them anew")
+    return Finding(name, "as committed")
 
 
 def _ask(name: str, look: Callable[[], str], cure: str) -> Finding:

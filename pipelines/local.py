@@ -44,6 +44,7 @@ def run_pipeline(recipe: str, overrides: Sequence[str], workspace: Path, console
         "overrides": list(overrides),
     }
     run = create_run(workspace, loaded.name, about)
+    console.print(f"Run {run.name}; what its steps print goes to {run / LOG}.", highlight=False, soft_wrap=True)
     with live_view(run, console), _recorded(run), (run / LOG).open("w", buffering=1) as log, redirect_stdout(log):
         _run_kfp({"recipe": recipe, "overrides": list(overrides)}, run, workspace)
     return run

@@ -13,6 +13,8 @@ from pipelines.estimate import forecast
 from pipelines.view import clock
 from rats_train.config import Recipe, dump_recipe, recipe_digest
 
+# Characters of a content key that tell keys apart by eye.
+SHOWN = 8
 # The arrows of the pipeline, for people; the pipeline object itself is pipelines/train_and_deploy.py.
 FEEDS = {
     "prepare": "",
@@ -35,11 +37,12 @@ def plan(recipe: Recipe, workspace: Path) -> RenderableType:
     keys = step_keys(recipe)
     ahead = forecast(recipe, teacher_path(recipe))
     table = Table("step", "after", "content key", "work", box=None)
+    table.columns[0].no_wrap = True
     for step, before in FEEDS.items():
         key = keys.get(step, "")
         done = step in keys and is_done(step, key, workspace)
         work = Text("unchanged, will be reused", "green") if done else Text(_work(ahead["seconds"].get(step)))
-        table.add_row(step, before, key, work)
+        table.add_row(step, before, key[:SHOWN], work)
     total = sum(seconds for step, seconds in ahead["seconds"].items() if not is_done(step, keys[step], workspace))
     return Group(
         Text(f"Recipe {recipe.name}, digest {recipe_digest(recipe)}", "bold"),

@@ -28,13 +28,15 @@ SIGNS = {
 @contextmanager
 def live_view(run: Path, console: Console) -> Iterator[None]:
     """Show the steps of ``run`` while the block runs: a table that changes, or without a terminal a line a step."""
-    if not console.is_terminal:
-        with _lines(run, console):
+    # Bound to where it prints now: the block sends standard output to the log.
+    screen = Console(file=console.file)
+    if not screen.is_terminal:
+        with _lines(run, screen):
             yield
         return
     with Live(
         get_renderable=lambda: steps_table(read_run(run)["steps"]),
-        console=console,
+        console=screen,
         refresh_per_second=2,
         redirect_stdout=False,
         redirect_stderr=False,
@@ -148,7 +150,9 @@ def _bar(progress: dict[str, Any]) -> tuple[RenderableType, RenderableType]:
     if progress.get("eta_seconds") is not None:
         words.append(f"{clock(progress['eta_seconds'])} left")
     known = {"step", "steps", "eta_seconds"}
-    words += [f"{name} {_short(value)}" for name, value in sorted(progress.items()) if name not in known]
+    words += [
+        f"{name.replace('_', ' ')} {_short(value)}" for name, value in sorted(progress.items()) if name not in known
+    ]
     return ProgressBar(total=progress["steps"], completed=progress["step"], width=24), Text(" · ".join(words))
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # How many parts of a dotted name make a unit of each package.
 UNIT_DEPTH = {"rats_train": 2, "components": 2, "serving": 1}
-# Recipes and checkpoints lie beside the code, and enter a key as the resolved recipe and as data digests.
-APART = {"recipes", "checkpoints", "tests", "__pycache__", "README.md", "metadata.yaml"}
+# Checkpoints lie beside the code, and enter a key as data digests; the rest changes nothing that a step does.
+APART = {"checkpoints", "tests", "__pycache__", "README.md", "metadata.yaml"}
 LIBRARIES = ("torch", "diffusers", "transformers", "deepspeed", "numpy", "safetensors")
 
 

@@ -1,5 +1,6 @@
 """A step's process: how many threads it takes, and that it ends when the run that started it is gone."""
 
+import contextlib
 import os
 import threading
 import time
@@ -31,8 +32,12 @@ def limit_threads(processes: int = 1) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // processes)))
 
 
+# Long enough for training to write a checkpoint.
+GRACE_SECONDS = 30
+
+
 def follow_runner(every: float = 1.0) -> None:
-    """End this process and its children once the local runner named in the environment is gone.
+    """End this process and its children, who may save first, once the local runner named in the environment is gone.
 
     kfp.local starts a step through a shell, so a runner that is killed outright leaves the step training on, unseen.
     """
@@ -45,9 +50,11 @@ def _end_without(runner: int, every: float) -> None:
     while lives(runner):
         time.sleep(every)
     children = psutil.Process().children(recursive=True)
-    for child in children:
-        child.kill()
-    psutil.wait_procs(children, timeout=10)
+    for send, patience in ((psutil.Process.terminate, GRACE_SECONDS), (psutil.Process.kill, 1)):
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                send(child)
+        _, children = psutil.wait_procs(children, timeout=patience)
     os._exit(75)
 
 

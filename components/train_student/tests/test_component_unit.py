@@ -12,7 +12,11 @@ from rats_train.trajectories.generate import generate
 def test_it_trains_a_stock_student_and_keeps_no_checkpoint(tiny_recipe, resolved, output, tmp_path):
     generate(load_recipe(str(tiny_recipe)), tmp_path / "store")
     student, log = output(dsl.Model, "student"), output(dsl.Artifact, "log")
-    curves, summary, metrics = output(dsl.HTML, "curves"), output(dsl.Markdown, "summary"), output(dsl.Metrics, "metrics")
+    curves, summary, metrics = (
+        output(dsl.HTML, "curves"),
+        output(dsl.Markdown, "summary"),
+        output(dsl.Metrics, "metrics"),
+    )
     store = dsl.Dataset(uri=str(tmp_path / "store"))
     train_student.python_func("k1", resolved, store, student, log, curves, summary, metrics)
     assert (Path(student.path) / "model_index.json").is_file()

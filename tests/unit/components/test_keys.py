@@ -95,6 +95,7 @@ def house(tmp_path):
         "rats_train/engine/ds.json": "{}",
         "rats_train/config.py": "",
         "rats_train/recipes/emoji.yaml": "",
+        "rats_train/methods/checkpoints/weights": "",
         "rats_train/world/art.py": "",
         "serving/backend/model.py": "",
     }
@@ -114,6 +115,7 @@ def house(tmp_path):
         ("rats_train/config.py", True),
         ("components/other/component.py", False),
         ("rats_train/recipes/emoji.yaml", False),
+        ("rats_train/methods/checkpoints/weights", False),
         ("rats_train/world/art.py", False),
         ("serving/backend/model.py", False),
     ],

@@ -1,11 +1,13 @@
 """The doctor: what it sees here is true, and every fault that it names comes with a cure."""
 
+import shutil
 import socket
 
 import pytest
 from packaging.requirements import Requirement
 
 from pipelines import doctor
+from rats_train.files import sha256_tree, write_json
 
 
 def by_name(findings):
@@ -58,3 +60,23 @@ def test_another_machine_is_told_apart(monkeypatch, change, name):
     change(monkeypatch)
     found = {"python": doctor._python, "glibc": doctor._glibc}[name]()
     assert found.cure is not None
+
+
+@pytest.fixture
+def checkpoints(tmp_path, monkeypatch):
+    """Embedded checkpoints of one file each, with their digests."""
+    monkeypatch.setattr("rats_train.embedded._CHECKPOINTS", tmp_path)
+    for name in ("teacher", "reward_a", "reward_b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_text(name)
+    write_json(tmp_path / doctor.DIGESTS, {path.name: sha256_tree(path) for path in tmp_path.iterdir()})
+    return tmp_path
+
+
+def test_changed_and_missing_checkpoints_are_named(checkpoints):
+    assert doctor._checkpoints() == doctor.Finding("embedded checkpoints", "as committed")
+    (checkpoints / "reward_b" / "weights").write_text("other")
+    assert doctor._checkpoints().seen == "reward_b not as committed"
+    shutil.rmtree(checkpoints / "teacher")
+    assert "teacher is missing" in doctor._checkpoints().seen
+    assert "git checkout" in doctor._checkpoints().cure

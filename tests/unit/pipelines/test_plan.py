@@ -19,7 +19,8 @@ def recipe(tiny_pipeline_dir, tiny_reward_dir, tmp_path):
     """A function from overrides to a recipe over the tiny models."""
     path = tmp_path / "tiny.yaml"
     path.write_text(
-        f"name: tiny\nteacher: {{path: {tiny_pipeline_dir}}}\nrewards: {{train: [{{name: a, path: {tiny_reward_dir}}}]}}\n"
+        f"name: tiny\nteacher: {{path: {tiny_pipeline_dir}}}\n"
+        f"rewards: {{train: [{{name: a, path: {tiny_reward_dir}}}]}}\n"
     )
     return lambda *overrides: load_recipe(str(path), overrides)
 
@@ -68,6 +69,6 @@ def test_the_plan_says_what_is_reused(recipe, tmp_path, monkeypatch):
     key = step_keys(recipe())["generate_trajectories"]
     run_step("generate_trajectories", key, lambda folder, progress: (folder / "store").touch(), {})
     row = next(line for line in shown().splitlines() if line.strip().startswith("generate_trajectories"))
-    assert key in row
+    assert key[:8] in row
     assert "unchanged, will be reused" in row
     assert "terminal_sigma: 0.25" in shown()

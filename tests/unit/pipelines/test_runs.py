@@ -1,21 +1,23 @@
 """What a run's folder says, also when its process is gone."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+import time
+from contextlib import redirect_stdout
 
 import pytest
+from rich.console import Console
 
 from pipelines.runs import STEPS, create_run, find_result, find_run, read_progress, read_run
-from pipelines.view import clock, results_view, run_view, steps_table
+from pipelines.view import clock, live_view, results_view, run_view, steps_table
 from rats_train.errors import UserError
 from rats_train.files import write_json
 
 
 def text(renderable) -> str:
-    from rich.console import Console
-
     console = Console(width=200)
     with console.capture() as captured:
         console.print(renderable)
@@ -59,7 +61,7 @@ def test_the_view_shows_how_far_the_running_step_is(tmp_path):
     assert read_progress(running)["steps"] == 120
     shown = text(steps_table([running]))
     assert "train_student" in shown
-    assert "30/120 · 1:15 left · reward_student 0.250" in shown
+    assert "30/120 · 1:15 left · reward student 0.250" in shown
     reused = {"name": "train_student", "status": "done", "cached": True, "work_seconds": 71.0, "headline": "300 steps"}
     assert "unchanged, reused (1:11 when it ran)" in text(steps_table([reused]))
     assert read_progress({"name": "prepare"}) == {}
@@ -83,3 +85,19 @@ def test_clock(seconds, said):
 def test_steps_are_in_the_order_of_the_pipeline():
     assert STEPS[0] == "prepare"
     assert STEPS[-1] == "report"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_live_view_stays_on_the_screen_while_output_goes_to_the_log(tmp_path, monkeypatch, capsys, terminal):
+    monkeypatch.setenv("TTY_COMPATIBLE", str(int(terminal)))
+    run = create_run(tmp_path, "emoji", {})
+    log = io.StringIO()
+    with live_view(run, Console()), redirect_stdout(log):
+        for step in ("prepare", "report"):
+            write_json(run / "steps" / f"{step}.json", {"name": step, "status": "done", "seconds": 1, "cached": False})
+            time.sleep(0.7)
+    shown = capsys.readouterr().out
+    assert "prepare" in shown
+    assert "report" in shown
+    assert log.getvalue() == ""
+    assert ("\x1b[" in shown) is terminal
