@@ -33,7 +33,7 @@ except (RetryableError, UserError) as error:
 @pytest.fixture(scope="module")
 def recipe_file(tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
-    path.write_text(dump_recipe(changed(tiny_recipe, "training", steps=30, checkpoint_every=3)))
+    path.write_text(dump_recipe(changed(tiny_recipe, "training", steps=20, checkpoint_every=5)))
     return path
 
 
@@ -73,7 +73,7 @@ def test_killed_in_the_middle_a_run_ends_with_the_same_loss(
     recipe_file: Path, tiny_store: Path, whole: Path, tmp_path: Path
 ) -> None:
     process = start(recipe_file, tiny_store, tmp_path)
-    wait_until(lambda: steps_done(tmp_path) >= 8)
+    wait_until(lambda: steps_done(tmp_path) >= 7)
     for member in family(process):
         member.send_signal(signal.SIGKILL)
     process.wait()
@@ -82,7 +82,7 @@ def test_killed_in_the_middle_a_run_ends_with_the_same_loss(
     assert losses(tmp_path) == losses(whole)
     ours, theirs = (json.loads((out / "result.json").read_text()) for out in (tmp_path, whole))
     assert ours["final_loss"] == theirs["final_loss"]
-    assert ours["resumed_from"] % 3 == 0
+    assert ours["resumed_from"] in (5, 10, 15)
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ def test_asked_to_stop_a_run_saves_its_last_step_and_is_retryable(
     said, _ = process.communicate(timeout=120)
     assert process.returncode == RetryableError.exit_code
     done = steps_done(tmp_path)
-    assert f"Stopped after step {done} of 30" in said
+    assert f"Stopped after step {done} of 20" in said
     pointer = json.loads((tmp_path / "checkpoints" / "latest.json").read_text())
     assert pointer["checkpoints"][-1]["step"] == done
 
@@ -111,7 +111,7 @@ def test_workers_do_not_outlive_a_killed_launcher(recipe_file: Path, tiny_store:
     process.wait()
     _, alive = psutil.wait_procs(others, timeout=60)
     assert not alive
-    assert steps_done(tmp_path) < 30
+    assert steps_done(tmp_path) < 20
 
 
 def test_a_mistake_is_one_line_and_not_retryable(tiny_store: Path, tmp_path: Path) -> None:

@@ -58,7 +58,12 @@ def test_the_verifier_names_what_is_wrong() -> None:
     assert prompt is not None
     fox, owl = ("fox", (32, 16, 28)), ("owl", (32, 48, 28))
     upside_down = judge(picture(Scene("noto", "blue", (fox, owl))), prompt)
-    assert (upside_down.objects, upside_down.count, upside_down.relation, upside_down.background) == (True, True, False, True)
+    assert (upside_down.objects, upside_down.count, upside_down.relation, upside_down.background) == (
+        True,
+        True,
+        False,
+        True,
+    )
     alone = judge(picture(Scene("noto", "pink", (owl,))), prompt)
     assert (alone.objects, alone.count, alone.relation, alone.background) == (False, False, False, False)
 

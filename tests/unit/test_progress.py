@@ -1,0 +1,29 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from rats_train import progress
+from rats_train.progress import ProgressReport
+
+
+def test_a_file_gets_a_line_now_and_then_and_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 5.0, 12.0, 13.0, 14.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    out = io.StringIO()
+    with ProgressReport("training", Console(file=out, width=100)) as report:
+        for done in (1, 2, 3, 10, 10):
+            report(done, 10, f"reward {done}")
+    assert out.getvalue().splitlines() == [
+        "training 1/10  reward 1",
+        "training 3/10  0:42 left  reward 3",
+        "training 10/10  reward 10",
+    ]
+
+
+def test_a_terminal_gets_a_bar() -> None:
+    out = io.StringIO()
+    with ProgressReport("training", Console(file=out, force_terminal=True, width=100)) as report:
+        report(3, 10, "reward 3")
+    assert "3/10" in out.getvalue()
+    assert "reward 3" in out.getvalue()
