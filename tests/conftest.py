@@ -13,9 +13,8 @@ from transformers import (
     CLIPTokenizer,
 )
 
-from rats_train.models.sd3 import load_sd3
-
 from rats_train.files import write_json
+from rats_train.models.sd3 import load_sd3
 
 torch.set_num_threads(1)
 

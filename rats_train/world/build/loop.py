@@ -63,7 +63,15 @@ class Checkpoint:
 
 
 def train(
-    model: nn.Module, loss: Loss, *, name: str, steps: int, peak_lr: float, work: Path, seed: int, ema_decay: float = 0.0
+    model: nn.Module,
+    loss: Loss,
+    *,
+    name: str,
+    steps: int,
+    peak_lr: float,
+    work: Path,
+    seed: int,
+    ema_decay: float = 0.0,
 ) -> None:
     """Train ``model`` in place; leaves it holding the moving average of its weights (decay 0: the last weights)."""
     work.mkdir(parents=True, exist_ok=True)
@@ -71,7 +79,13 @@ def train(
     ema = {k: v.detach().clone() for k, v in model.state_dict().items()}
     checkpoint = Checkpoint(work / f"{name}.safetensors", model, ema, optimizer)
     done, saved, began = checkpoint.load(), time.monotonic(), time.monotonic()
-    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.fields[log]}"))
+    columns = (
+        TextColumn(name),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[log]}"),
+    )
     with Progress(*columns) as progress, (work / f"{name}.jsonl").open("a") as log:
         task = progress.add_task(name, total=steps, completed=done, log="")
         for step in range(done, steps):

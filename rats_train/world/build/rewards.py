@@ -124,7 +124,12 @@ def embed_images(model: CLIPModel, images: Tensor) -> Tensor:
 
 
 def contrastive_loss(
-    model: CLIPModel, images: Tensor, prompts: list[Prompt], scenes: list[Scene], wrong: list[list[Prompt]], read: Reader
+    model: CLIPModel,
+    images: Tensor,
+    prompts: list[Prompt],
+    scenes: list[Scene],
+    wrong: list[list[Prompt]],
+    read: Reader,
 ) -> Tensor:
     """InfoNCE both ways, true captions of other scenes left out, plus the true caption against its own wrong ones."""
     pictures = embed_images(model, images)

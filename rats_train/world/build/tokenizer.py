@@ -30,6 +30,4 @@ def build_tokenizer() -> CLIPTokenizer:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     pieces = [START, END, *alphabet, *(f"{c}</w>" for c in alphabet)]
     pieces += [piece for piece in dict.fromkeys("".join(pair) for pair in merges) if piece not in set(pieces)]
-    return CLIPTokenizer(
-        vocab={piece: i for i, piece in enumerate(pieces)}, merges=merges, model_max_length=MAX_LENGTH
-    )
+    return CLIPTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=merges, model_max_length=MAX_LENGTH)
