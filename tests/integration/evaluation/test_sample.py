@@ -118,17 +118,18 @@ def test_finished_arms_are_reused_and_only_missing_ones_drawn(recipe, student_di
     assert Scorecard.read(out / "scorecard.json").nfe == Scorecard.model_validate_json(before).nfe
 
 
-def test_arms_of_other_seeds_are_drawn_again(recipe, student_dir, evaluated, tmp_path):
-    out, _ = evaluated
-    first = Scores.read(out / "scores.json")
-    other = recipe.model_copy(update={"seed": 1})
-    evaluate(other, student_dir, tmp_path)
-    stamps = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "arms").iterdir()}
-    evaluate(recipe, student_dir, tmp_path)
-    assert all(stamps[path.name] != path.stat().st_mtime_ns for path in (tmp_path / "arms").iterdir())
-    again = Scores.read(tmp_path / "scores.json")
-    assert again.seeds == first.seeds
-    assert again.arms["teacher_4"].values == first.arms["teacher_4"].values
+def test_arms_of_other_seeds_are_drawn_again(recipe, student_dir, tmp_path):
+    (tmp_path / "prompts.txt").write_text("a fox\nan owl\n")
+    changes = {"prompts": str(tmp_path / "prompts.txt"), "count": 2, "images_per_prompt": 1}
+    own = recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update=changes)})
+    drawn = []
+    for seed in (0, 1, 0):
+        evaluate(own.model_copy(update={"seed": seed}), student_dir, tmp_path)
+        drawn.append(Scores.read(tmp_path / "scores.json"))
+    assert drawn[0].prompts == drawn[1].prompts
+    for name, arm in drawn[0].arms.items():
+        assert arm.values != drawn[1].arms[name].values
+        assert arm.values == drawn[2].arms[name].values
 
 
 def test_report_of_a_real_evaluation(evaluated, tmp_path):
