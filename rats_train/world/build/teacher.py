@@ -20,7 +20,7 @@ from rats_train.world.build.loop import train
 from rats_train.world.build.tokenizer import MAX_LENGTH, build_tokenizer
 from rats_train.world.grammar import train_prompts
 
-STEPS: Final = 6_000
+STEPS: Final = 5_400
 BATCH: Final = 64
 POOL: Final = 60_000
 SEED: Final = 3
