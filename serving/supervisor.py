@@ -145,14 +145,16 @@ class Supervisor:
                 raise BrokenError(f"{model} has drawn nothing for {STUCK_SECONDS} s: {error}") from error
 
     async def _repair(self, model: str, reason: str) -> None:
+        if self._failures.get(model) != reason:
+            log.warning("%s is down (%s): repairing", model, reason)
         self._failures[model] = reason
-        log.warning("%s is down (%s): repairing", model, reason)
         try:
             if not (self._triton.alive and await self._reload(model)):
                 await self._restart()
         except (RetryableError, UserError, BrokenError, BusyError) as error:
             self._failures[model] = str(error)
-            log.error("%s stays down, trying again: %s", model, error)
+            if str(error) != reason:
+                log.error("%s stays down, trying again: %s", model, error)
 
     async def _reload(self, model: str) -> bool:
         """Give the model a new stub; False if that did not help."""

@@ -56,7 +56,7 @@ def test_a_version_that_changed_on_disk_is_not_loaded_again(tiny_student_dir, tm
         data[-1] ^= 1
         weights.write_bytes(data)
         tritons(os.getpid())["stub"].kill()
-        wait_for(lambda: "Hash mismatch" in http.get("/healthz").text, 30, "the refusal")
+        wait_for(lambda: "Hash mismatch" in http.get("/healthz").text, 60, "the refusal")
         assert "Hash mismatch" in draw(http).json()["error"]["message"]
     with pytest.raises(UserError, match="Hash mismatch"), serve(tmp_path / "models", http_port=0, keys=keys):
         pass

@@ -83,6 +83,14 @@ def test_a_changed_folder_is_refused_in_one_line(folder, keys, change):
     assert "\n" not in str(refusal.value)
 
 
+def test_the_changed_file_is_named_whatever_its_digest(folder, keys):
+    # A digest whose bytes read as quotation marks changes how the library writes its complaint.
+    for i in range(64):
+        (folder / "package.json").write_text(str(i))
+        with pytest.raises(UserError, match=r"is refused: Hash mismatch for 'package\.json'; package"):
+            verify_folder(folder, keys.public)
+
+
 def test_the_folder_as_signed_is_accepted_wherever_it_moves(folder, keys):
     verify_folder(folder.rename(folder.with_name("7")), keys.public)
 
