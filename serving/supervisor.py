@@ -7,6 +7,7 @@ question asked here is the one that callers ask: a picture.
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -47,7 +48,7 @@ class Supervisor:
     def __init__(self, repo: Path, trusted_key: Path, triton_log: Path | None = None) -> None:
         self._repo, self._trusted_key = repo, trusted_key
         self.packages: dict[str, Package] = {each.model: each for each in find_packages(repo, trusted_key)}
-        self._workdir = Path(tempfile.mkdtemp(prefix="rats-serve-"))
+        self._workdir = Path(tempfile.mkdtemp(prefix=f"rats_{os.getpid()}_"))
         self._triton = TritonServer(repo, self._workdir, trusted_key, triton_log)
         self._failures = dict.fromkeys(self.packages, "starting")
         self._last_success = dict.fromkeys(self.packages, monotonic())

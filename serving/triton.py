@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -65,7 +66,7 @@ class TritonServer:
             UserError: the server or this Python cannot run here; the message says what to install.
             RetryableError: it ended or did not answer; the message carries the end of its log.
         """
-        remove_stale_shared_memory()
+        remove_leftovers()
         command, environment = self._command(), self._environment()
         grpc_port, metrics_port = free_ports(2)
         command += [f"--grpc-port={grpc_port}", f"--metrics-port={metrics_port}"]
@@ -229,8 +230,10 @@ def remove_shared_memory(prefix: str) -> None:
         region.unlink(missing_ok=True)
 
 
-def remove_stale_shared_memory() -> None:
-    """Delete the regions of supervisors that were killed together with their tritonserver."""
-    for region in SHARED_MEMORY.glob("rats_*_*"):
-        if not Path(f"/proc/{region.name.split('_')[1]}").exists():
-            region.unlink(missing_ok=True)
+def remove_leftovers() -> None:
+    """Delete the shared memory and the working folders of supervisors that were killed."""
+    for place in (SHARED_MEMORY, Path(tempfile.gettempdir())):
+        for left in place.glob("rats_*_*"):
+            owner = left.name.split("_")[1]
+            if owner.isdecimal() and not Path("/proc", owner).exists():
+                shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)

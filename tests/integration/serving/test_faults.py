@@ -1,5 +1,6 @@
 """Things die and break: health tells the truth, service comes back, nothing is left behind."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,10 +12,11 @@ import httpx
 import psutil
 import pytest
 
-from rats_train.errors import UserError
+from rats_train.errors import RetryableError, UserError
 from serving.endpoint import serve
 from serving.keys import signing_keys
 from serving.package import package_student
+from serving.triton import TritonServer
 
 REQUEST = {"prompt": "two owls", "seed": 5, "num_inference_steps": 3}
 
@@ -60,6 +62,25 @@ def test_a_version_that_changed_on_disk_is_not_loaded_again(tiny_student_dir, tm
         assert "Hash mismatch" in draw(http).json()["error"]["message"]
     with pytest.raises(UserError, match="Hash mismatch"), serve(tmp_path / "models", http_port=0, keys=keys):
         pass
+
+
+@pytest.mark.slow
+def test_the_backend_itself_refuses_a_changed_version(tiny_student_dir, tmp_path):
+    # It is the last to look, and in a cluster the only one.
+    keys = tmp_path / "keys"
+    version = package_student(tiny_student_dir, tmp_path / "models", keys=keys)
+    (version / "canary.png").write_bytes(b"")
+
+    async def load():
+        server = TritonServer(tmp_path / "models", tmp_path, signing_keys(keys).public)
+        try:
+            await server.start()
+            await server.load("student", 300)
+        finally:
+            await server.stop()
+
+    with pytest.raises(RetryableError, match=r"could not load student.*Hash mismatch for 'canary\.png'"):
+        asyncio.run(load())
 
 
 SCRIPT = """\

@@ -52,12 +52,17 @@ def test_free_ports_are_different():
     assert len(set(triton.free_ports(5))) == 5
 
 
-def test_only_the_shared_memory_of_dead_supervisors_is_stale(monkeypatch, tmp_path):
-    monkeypatch.setattr(triton, "SHARED_MEMORY", tmp_path)
+def test_only_what_killed_supervisors_left_is_deleted(monkeypatch, tmp_path):
+    memory, temporary = tmp_path / "shm", tmp_path / "tmp"
+    monkeypatch.setattr(triton, "SHARED_MEMORY", memory)
+    monkeypatch.setattr(triton.tempfile, "gettempdir", lambda: str(temporary))
     ended = subprocess.Popen(["true"])
     ended.wait()
-    names = [f"rats_{os.getpid()}_1_region", f"rats_{ended.pid}_1_region", "somebody_elses"]
-    for name in names:
-        (tmp_path / name).touch()
-    triton.remove_stale_shared_memory()
-    assert {path.name for path in tmp_path.iterdir()} == {names[0], names[2]}
+    kept = [f"rats_{os.getpid()}_1", "rats_of_somebody_else", "other"]
+    for place in (memory, temporary):
+        for name in [*kept, f"rats_{ended.pid}_1"]:
+            (place / name).mkdir(parents=True)
+    (memory / f"rats_{ended.pid}_2").touch()
+    triton.remove_leftovers()
+    for place in (memory, temporary):
+        assert {path.name for path in place.iterdir()} == set(kept)
