@@ -22,11 +22,9 @@ def sprite(noun: str, style: str, size: int) -> NDArray[np.float32]:
     with Image.open(ART_DIR / style / f"{noun}.png") as art:
         rgba = np.asarray(art.convert("RGBA"), dtype=np.float32) / 255.0
     rgba[..., :3] *= rgba[..., 3:]
-    channels = [
-        np.asarray(Image.fromarray(rgba[..., c]).resize((size, size), Image.Resampling.BOX if size < 48 else 3))
-        for c in range(4)
-    ]
-    return np.stack(channels, axis=-1).clip(0.0, 1.0)
+    channels = [np.asarray(Image.fromarray(rgba[..., c]).resize((size, size), Image.Resampling.BOX)) for c in range(4)]
+    picture: NDArray[np.float32] = np.stack(channels, axis=-1).clip(0.0, 1.0)
+    return picture
 
 
 def render(scene: Scene) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
 from rats_train.models.base import PromptEmbeds
-from rats_train.models.padding import FoldedPaddingAttention, fold_context
+from rats_train.models.sd3 import merge_padding
 from rats_train.world.build.data import scene_pool, to_images
 from rats_train.world.build.loop import train
 from rats_train.world.build.tokenizer import MAX_LENGTH, build_tokenizer
@@ -28,7 +28,6 @@ PEAK_LR: Final = 1e-3
 EMPTY_SHARE: Final = 0.1
 WIDTH: Final = 128
 TEXT_WIDTH: Final = 64
-PADDING: Final = 256  # zero vectors that the stock pipeline adds in place of T5
 
 
 def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModelWithProjection:
@@ -72,19 +71,20 @@ class Teacher(nn.Module):
     def __init__(self, tokenizer: CLIPTokenizer) -> None:
         super().__init__()
         self.transformer = new_transformer()
+        merge_padding(self.transformer)
         self.text_encoder = new_text_encoder(tokenizer)
         self.text_encoder_2 = new_text_encoder(tokenizer)
 
     def encode(self, tokens: Tensor) -> PromptEmbeds:
-        """Tokens[B, L] as the stock pipeline encodes them: penultimate layers side by side, then the padding."""
+        """Tokens[B, L] as the stock pipeline encodes them: penultimate layers side by side, then merged padding."""
         outputs = [encoder(tokens, output_hidden_states=True) for encoder in (self.text_encoder, self.text_encoder_2)]
         context = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
-        context = F.pad(context, (0, 0, 0, PADDING))
+        context = F.pad(context, (0, 0, 0, 1))
         return PromptEmbeds(context, torch.cat([output.text_embeds for output in outputs], dim=-1))
 
     def forward(self, latents: Tensor, sigma: Tensor, tokens: Tensor) -> Tensor:
         """Velocity[B, 8, 16, 16]."""
-        embeds = fold_context(self.encode(tokens), PADDING)
+        embeds = self.encode(tokens)
         return self.transformer(latents, embeds.context, embeds.pooled, sigma * 1000, return_dict=False)[0]
 
 
@@ -111,7 +111,6 @@ def build_teacher(vae_dir: Path, out: Path, work: Path) -> None:
     tokens = tokenizer(prompts, padding="max_length", return_tensors="pt").input_ids
     empty = tokenizer([""], padding="max_length", return_tensors="pt").input_ids[0]
     model = Teacher(tokenizer)
-    model.transformer.set_attn_processor(FoldedPaddingAttention(PADDING))
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         rows = torch.randint(len(prompts), (BATCH,), generator=generator)
