@@ -58,7 +58,8 @@ def read_network(teacher: Path) -> Network:
     return Network(
         transformer=transformer,
         others=sum(parts.values()),
-        tokens=patches + 2 * text["max_position_embeddings"],
+        # One more stands for the padding of the T5 encoder that is not there.
+        tokens=patches + text["max_position_embeddings"] + 1,
         layers=config["num_layers"],
         width=config["num_attention_heads"] * config["attention_head_dim"],
     )
