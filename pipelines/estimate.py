@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from components.shared.process import usable_cores
 from rats_train.config import Recipe
 from rats_train.files import read_json
 
-# Small matrices, Python and copies keep a network below the speed of one large matrix product.
-EFFICIENCY = 0.5
+# Small matrices, Python and copies keep a network below the speed of one large matrix product (0.29 for the embedded
+# teacher on one core of a server processor, more for wider ones).
+EFFICIENCY = 0.25
+# Decoding and judging one picture, in transformer evaluations of the embedded teacher.
+PICTURE = 2
+# Imports, loading, the first call.
+SETUP_SECONDS = 10
 # A backward pass costs two forward passes.
 FORWARD_AND_BACKWARD = 3
 # fp32 weights, gradients and AdamW's two moments.
@@ -95,10 +99,25 @@ def count_evaluations(recipe: Recipe) -> dict[str, float]:
     }
 
 
+def count_pictures(recipe: Recipe) -> dict[str, float]:
+    """Pictures decoded and judged, by step of the pipeline; one that is trained through counts with its way back."""
+    guided = recipe.teacher.guidance_scale != 1
+    arms = len(recipe.student.steps) * (2 + guided) + 2
+    return {
+        "generate_trajectories": float(recipe.trajectories.count),
+        "train_student": float(recipe.training.steps * recipe.training.batch_size * FORWARD_AND_BACKWARD),
+        "evaluate_rewards": float(recipe.evaluation.count * recipe.evaluation.images_per_prompt * arms),
+    }
+
+
 def estimate_seconds(recipe: Recipe, network: Network, flops_per_second: float) -> dict[str, float]:
     """Seconds of each step that draws, on one machine of this speed."""
     rate = flops_per_second * EFFICIENCY / network.flops
-    return {step: evaluations / rate for step, evaluations in count_evaluations(recipe).items()}
+    pictures = count_pictures(recipe)
+    return {
+        step: SETUP_SECONDS + (evaluations + PICTURE * pictures[step]) / rate
+        for step, evaluations in count_evaluations(recipe).items()
+    }
 
 
 def estimate_memory(recipe: Recipe, network: Network) -> int:
@@ -112,14 +131,22 @@ def estimate_memory(recipe: Recipe, network: Network) -> int:
 
 
 def measure_flops(size: int = 768, seconds: float = 0.2) -> float:
-    """Floating-point operations a second of single-precision matrix products here, all cores together."""
-    matrix = np.ones((size, size), dtype=np.float32)
+    """Floating-point operations a second of single-precision matrix products on all usable cores.
+
+    One core is measured, by its processor time, so that other programs that run just now do not make it look slow.
+    """
+    import torch  # what will multiply; numpy's own products are several times slower
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    matrix = torch.ones(size, size)
     matrix @ matrix
-    began, count = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
+    began, count = time.process_time(), 0
+    while time.process_time() - began < seconds:
         matrix @ matrix
         count += 1
-    return 2.0 * size**3 * count / (time.perf_counter() - began)
+    torch.set_num_threads(threads)
+    return 2.0 * size**3 * count / (time.process_time() - began) * usable_cores()
 
 
 def forecast(recipe: Recipe, teacher: Path) -> Mapping[str, Any]:

@@ -7,7 +7,14 @@ from safetensors.torch import save_file
 from components.shared.keys import step_keys
 from components.shared.step import run_step
 from components.shared.workspace import WORKSPACE_VARIABLE
-from pipelines.estimate import count_evaluations, count_parameters, estimate_memory, forecast, read_network
+from pipelines.estimate import (
+    count_evaluations,
+    count_parameters,
+    count_pictures,
+    estimate_memory,
+    forecast,
+    read_network,
+)
 from pipelines.plan import plan
 from rats_train.config import load_recipe
 from rats_train.evaluation.arms import plan_arms
@@ -31,6 +38,7 @@ def test_the_evaluations_counted_are_those_of_the_arms(recipe, guidance):
     images = planned.evaluation.count * planned.evaluation.images_per_prompt
     drawn = sum(arm.evaluations for arm in plan_arms(planned)) * images
     assert count_evaluations(planned)["evaluate_rewards"] == drawn
+    assert count_pictures(planned)["evaluate_rewards"] == len(plan_arms(planned)) * images
 
 
 def test_an_online_teacher_costs_its_rollouts(recipe):
