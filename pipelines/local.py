@@ -110,7 +110,7 @@ def _publish_results(run: Path, status: str) -> dict[str, Any]:
     steps = {step["name"]: step for step in read_steps(run, status)}
     paths: dict[str, Any] = {}
     for name, (step, source, target) in RESULTS.items():
-        done = steps[step]["status"] == "done"
+        done = steps[step]["status"] == "succeeded"
         if done:
             publish(Path(steps[step]["folder"]) / source, run / target)
         paths[name] = str(run / target) if done else None
@@ -128,7 +128,8 @@ def _failure(run: Path, cause: Exception) -> Exception:
     if "error" not in step:
         reason = "its process was killed, perhaps for want of memory; `rats run` again carries on where it stopped"
         return RetryableError(f"{step['name']}: {reason}.")
+    reason = " ".join(step["error"].split())
     kinds = {UserError.exit_code: UserError, RetryableError.exit_code: RetryableError}
     if step["exit_code"] in kinds:
-        return kinds[step["exit_code"]](f"{step['name']}: {step['error']}")
-    return StepFailedError(f"{step['name']} failed: {step['error']} The whole log is {run / LOG}.")
+        return kinds[step["exit_code"]](f"{step['name']}: {reason}")
+    return StepFailedError(f"{step['name']} failed: {reason.rstrip('.')}. The whole log is {run / LOG}.")

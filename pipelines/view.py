@@ -18,7 +18,7 @@ from rats_train.files import read_json
 SIGNS = {
     "waiting": ("·", "dim"),
     "running": ("▶", "bold cyan"),
-    "done": ("✓", "green"),
+    "succeeded": ("✓", "green"),
     "failed": ("✗", "bold red"),
     "interrupted": ("✗", "yellow"),
     "skipped": ("–", "dim"),
@@ -138,7 +138,7 @@ def _state(step: dict[str, Any]) -> tuple[RenderableType, RenderableType]:
     if step["status"] in ("waiting", "skipped"):
         return Text(step["status"], "dim"), Text("")
     said = Text(step.get("error", step.get("headline", "")), overflow="fold")
-    if step["status"] == "done" and step["cached"]:
+    if step["status"] == "succeeded" and step["cached"]:
         return Text(f"unchanged, reused ({clock(step['work_seconds'])} when it ran)", "green"), said
     return Text(clock(step["seconds"])), said
 

@@ -28,7 +28,7 @@ def _steps_so_far(path: Path) -> Path | None:
     if run is None:
         return None
     records = sorted((read_json(file) for file in (run / "steps").glob("*.json")), key=lambda record: record["began"])
-    done = [record for record in records if record["status"] == "done"]
+    done = [record for record in records if record["status"] == "succeeded"]
     steps = [
         {
             "name": record["name"],

@@ -59,7 +59,7 @@ def run_step(step: str, key: str, work: Work, outputs: Mapping[str, str], *, res
 
 @contextmanager
 def recorded(step: str, **values: Any) -> Iterator[dict[str, Any]]:
-    """Keep the record of ``step`` in its run, ``<run>/steps/<step>.json``: running, then done, or failed and why.
+    """Keep the record of ``step`` in its run, ``<run>/steps/<step>.json``: running, then succeeded, or failed and why.
 
     Yields:
         The record, to add values to.
@@ -78,7 +78,7 @@ def recorded(step: str, **values: Any) -> Iterator[dict[str, Any]]:
     except BaseException as error:
         _write_record(record, status="failed", error=f"{type(error).__name__}: {error}", exit_code=1)
         raise
-    _write_record(record, status="done")
+    _write_record(record, status="succeeded")
 
 
 def _write_record(record: dict[str, Any], **values: Any) -> None:

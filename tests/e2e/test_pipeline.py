@@ -80,7 +80,7 @@ def test_a_run_leaves_what_it_promises(first):
     assert len(run["recipe_digest"]) == 12
     assert run["commit"]
     assert [step["name"] for step in run["steps"]] == list(STEPS)
-    assert all(step["status"] == "done" and not step["cached"] for step in run["steps"]), run["steps"]
+    assert all(step["status"] == "succeeded" and not step["cached"] for step in run["steps"]), run["steps"]
     assert sum(step["seconds"] for step in run["steps"]) < run["seconds"]
     for result in ("scorecard", "report", "student", "package"):
         assert Path(run[result]).exists()
@@ -106,10 +106,10 @@ def test_a_change_redoes_only_what_depends_on_it_and_the_other_branch_runs(rats,
     assert process.returncode == 0, log(first.parent)
     run = read_run((first.parent / "latest").resolve())
     state = {step["name"]: (step["status"], step["cached"]) for step in run["steps"]}
-    assert state["generate_trajectories"] == ("done", True)
-    assert state["train_student"] == ("done", False)
+    assert state["generate_trajectories"] == ("succeeded", True)
+    assert state["train_student"] == ("succeeded", False)
     assert state["package_student"][0] == state["smoke_test"][0] == "skipped"
-    assert state["report"] == ("done", False)
+    assert state["report"] == ("succeeded", False)
     assert run["package"] is None
 
 

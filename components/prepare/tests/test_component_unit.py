@@ -17,7 +17,7 @@ def test_it_resolves_the_recipe_and_hands_out_its_keys(tiny_recipe, output, work
     assert recipe.method.alpha == 1.0
     assert dict(zip(STEPS, keys, strict=True)) == step_keys(recipe)
     assert f"| report | {keys[-1]} |" in Path(summary.path).read_text()
-    assert read_json(workspace / "steps" / "prepare.json")["status"] == "done"
+    assert read_json(workspace / "steps" / "prepare.json")["status"] == "succeeded"
 
 
 def test_a_mistake_ends_it_with_status_2(output, capsys):

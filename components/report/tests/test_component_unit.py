@@ -12,7 +12,7 @@ def test_the_page_shows_pictures_numbers_and_what_the_steps_took(
 ):
     record = {
         "name": "train_student",
-        "status": "done",
+        "status": "succeeded",
         "cached": True,
         "seconds": 0.1,
         "work_seconds": 95.0,

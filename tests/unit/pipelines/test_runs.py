@@ -33,15 +33,17 @@ def test_runs_begun_in_one_second_have_folders_of_their_own(tmp_path):
 
 def test_a_run_whose_process_is_gone_is_interrupted_and_so_is_its_step(tmp_path):
     run = create_run(tmp_path, "emoji", {})
-    write_json(run / "steps" / "prepare.json", {"name": "prepare", "status": "done", "seconds": 1, "cached": False})
+    write_json(
+        run / "steps" / "prepare.json", {"name": "prepare", "status": "succeeded", "seconds": 1, "cached": False}
+    )
     write_json(run / "steps" / "train_student.json", {"name": "train_student", "status": "running", "seconds": 0})
-    assert [step["status"] for step in read_run(run)["steps"]][:3] == ["done", "waiting", "running"]
+    assert [step["status"] for step in read_run(run)["steps"]][:3] == ["succeeded", "waiting", "running"]
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     write_json(run / "run.json", json.loads((run / "run.json").read_text()) | {"pid": gone.pid})
     values = read_run(run)
     assert values["status"] == "interrupted"
-    assert [step["status"] for step in values["steps"]][:3] == ["done", "skipped", "interrupted"]
+    assert [step["status"] for step in values["steps"]][:3] == ["succeeded", "skipped", "interrupted"]
     assert "interrupted" in text(run_view(values))
 
 
@@ -62,7 +64,13 @@ def test_the_view_shows_how_far_the_running_step_is(tmp_path):
     shown = text(steps_table([running]))
     assert "train_student" in shown
     assert "30/120 · 1:15 left · reward student 0.250" in shown
-    reused = {"name": "train_student", "status": "done", "cached": True, "work_seconds": 71.0, "headline": "300 steps"}
+    reused = {
+        "name": "train_student",
+        "status": "succeeded",
+        "cached": True,
+        "work_seconds": 71.0,
+        "headline": "300 steps",
+    }
     assert "unchanged, reused (1:11 when it ran)" in text(steps_table([reused]))
     assert read_progress({"name": "prepare"}) == {}
 
@@ -94,7 +102,9 @@ def test_the_live_view_stays_on_the_screen_while_output_goes_to_the_log(tmp_path
     log = io.StringIO()
     with live_view(run, Console()), redirect_stdout(log):
         for step in ("prepare", "report"):
-            write_json(run / "steps" / f"{step}.json", {"name": step, "status": "done", "seconds": 1, "cached": False})
+            write_json(
+                run / "steps" / f"{step}.json", {"name": step, "status": "succeeded", "seconds": 1, "cached": False}
+            )
             time.sleep(0.7)
     shown = capsys.readouterr().out
     assert "prepare" in shown
