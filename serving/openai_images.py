@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from serving.protocol import MAX_SEED
 
@@ -29,12 +29,6 @@ class ImageRequest(BaseModel):
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description=f"a whole number from 0 to {MAX_SEED}")
     num_inference_steps: int | None = Field(None, description="one of the student's step counts, a whole number")
     user: str | None = Field(None, max_length=256, description="a text of at most 256 characters")
-
-    @field_validator("prompt")
-    @classmethod
-    def _encodable(cls, prompt: str) -> str:
-        prompt.encode()  # a lone surrogate, which JSON can spell, raises a ValueError here
-        return prompt
 
 
 class ApiError(Exception):
