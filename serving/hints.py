@@ -39,7 +39,7 @@ class PromptHints:
         else:
             return None
         advice = f" Try {self.examples[0]!r}." if self.examples else ""
-        return f"this student {news}: the picture may miss the prompt.{advice}"
+        return f"This student {news}: the picture may miss the prompt.{advice}"
 
 
 def _words(text: str) -> list[str]:
