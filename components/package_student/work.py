@@ -11,11 +11,16 @@ def package_repository(recipe_path: Path, student: Path, evaluation: Path, folde
     """Make ``folder/package``, a model repository with the student as its first version, and verify it."""
     limit_threads()
     from rats_train.trajectories.prompts import PromptSource
+    from rats_train.world.grammar import PATTERN
     from serving.package import package_student, verify_package
 
-    source = PromptSource(load_recipe(str(recipe_path)))
+    recipe = load_recipe(str(recipe_path))
+    source = PromptSource(recipe)
     prompts = source.batch(range(len(source))).prompts
-    version = package_student(student, folder / "package", evaluation / "scorecard.json", prompts=prompts)
+    pattern = PATTERN.pattern if recipe.trajectories.prompts == "embedded" else ""
+    version = package_student(
+        student, folder / "package", evaluation / "scorecard.json", prompts=prompts, pattern=pattern
+    )
     package = verify_package(version)
     rows = [["steps", ", ".join(map(str, package.steps))], ["size", f"{package.resolution} pixels"]]
     write_summary(folder, f"# {package.model} version {package.version}, signed\n\n{table(['', ''], rows)}")

@@ -23,7 +23,7 @@ HELDOUT_SHARE: Final = 0.2
 _BY_SINGULAR: Final = {noun.singular: noun for noun in NOUNS}
 _BY_PLURAL: Final = {noun.plural: noun for noun in NOUNS}
 _ONE: Final = "|".join(f"{noun.article} {noun.singular}" for noun in NOUNS)
-_PATTERN: Final = re.compile(
+PATTERN: Final = re.compile(
     rf"(?:(?P<first>{_ONE})(?: (?P<relation>{'|'.join(RELATIONS)}) (?P<second>{_ONE}))?"
     rf"|(?P<count>{'|'.join(COUNT_WORDS)}) (?P<plural>{'|'.join(_BY_PLURAL)}))"
     rf"(?:, (?P<background>{'|'.join(BACKGROUNDS)}) background)?"
@@ -65,7 +65,7 @@ def is_heldout_combination(combination: str) -> bool:
 
 def parse(text: str) -> Prompt | None:
     """Read a prompt; ``None`` where it lies outside the grammar."""
-    match = _PATTERN.fullmatch(text.strip().lower())
+    match = PATTERN.fullmatch(text.strip().lower())
     if match is None:
         return None
     part = match.groupdict()

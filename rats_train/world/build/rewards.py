@@ -197,7 +197,7 @@ def preference_accuracy(model: CLIPModel, read: Reader, pool: Pool) -> dict[str,
     for kind, mistake in MISTAKES.items():
         wrong = [mistake(p, s, rng) for p, s in zip(pool.prompts, pool.scenes, strict=True)]
         rows = [i for i, prompt in enumerate(wrong) if prompt]
-        false = (pictures[rows] * embed_texts(model, read([wrong[i] for i in rows]))).sum(-1)
+        false = (pictures[rows] * embed_texts(model, read([prompt for prompt in wrong if prompt]))).sum(-1)
         accuracy[kind] = (true[rows] > false).float().mean().item()
     return accuracy
 

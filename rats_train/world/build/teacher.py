@@ -85,7 +85,8 @@ class Teacher(nn.Module):
     def forward(self, latents: Tensor, sigma: Tensor, tokens: Tensor) -> Tensor:
         """Velocity[B, 8, 16, 16]."""
         embeds = self.encode(tokens)
-        return self.transformer(latents, embeds.context, embeds.pooled, sigma * 1000, return_dict=False)[0]
+        velocity: Tensor = self.transformer(latents, embeds.context, embeds.pooled, sigma * 1000, return_dict=False)[0]
+        return velocity
 
 
 @torch.no_grad()

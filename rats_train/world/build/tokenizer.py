@@ -1,7 +1,7 @@
 """A CLIP tokenizer in which every word of the grammar is one token; any other text falls apart into letters."""
 
 import json
-from typing import Final
+from typing import Any, Final
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
@@ -26,8 +26,9 @@ def build_tokenizer() -> CLIPTokenizer:
     letters = sorted(set("".join(words)))
     trainer = trainers.BpeTrainer(vocab_size=4000, min_frequency=0, end_of_word_suffix="</w>", initial_alphabet=letters)
     bpe.train_from_iterator(words, trainer)
-    merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
+    merges: Any = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     pieces = [START, END, *alphabet, *(f"{c}</w>" for c in alphabet)]
     pieces += [piece for piece in dict.fromkeys("".join(pair) for pair in merges) if piece not in set(pieces)]
-    return CLIPTokenizer(vocab={piece: i for i, piece in enumerate(pieces)}, merges=merges, model_max_length=MAX_LENGTH)
+    vocabulary: Any = {piece: i for i, piece in enumerate(pieces)}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_LENGTH)
