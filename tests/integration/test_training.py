@@ -2,6 +2,8 @@
 
 import json
 import math
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ from PIL import Image
 from rats_train.config import Recipe, recipe_digest
 from rats_train.engine.ranks import Ranks
 from rats_train.engine.records import read_lines
-from rats_train.engine.train import train
+from rats_train.engine.train import _alone_in, train
+from rats_train.engine.trainer import Trainer
 from rats_train.errors import UserError
 from rats_train.models.sd3 import load_sd3
 from tests.integration.conftest import changed
@@ -86,12 +89,41 @@ def test_reward_rises_when_it_is_all_that_counts(
     assert sum(gaps[-10:]) / 10 > sum(gaps[:10]) / 10 + 0.02
 
 
-def test_two_runs_of_one_seed_are_equal_and_of_two_are_not(
+def test_two_runs_of_one_seed_are_equal(
     tiny_recipe: Recipe, tiny_store: Path, ranks: Ranks, out: Path, tmp_path: Path
 ) -> None:
     train(tiny_recipe, tiny_store, tmp_path / "again", ranks)
     losses = [line["loss"] for line in read_lines(out / "metrics.jsonl")]
     assert [line["loss"] for line in read_lines(tmp_path / "again" / "metrics.jsonl")] == losses
+
+
+@pytest.mark.parametrize("zero_stage", [2, 3])
+def test_recomputed_activations_train_alike_under_zero(
+    tiny_recipe: Recipe, tiny_store: Path, ranks: Ranks, out: Path, tmp_path: Path, zero_stage: int
+) -> None:
+    """What a GPU does to save memory, seen through the engine's hooks."""
+    context = Trainer._context
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_context", lambda *arguments: replace(context(*arguments), recompute=True))
+        train(changed(tiny_recipe, "training", zero_stage=zero_stage, steps=3), tiny_store, tmp_path, ranks)
+    expected = [line["loss"] for line in read_lines(out / "metrics.jsonl")][:3]
+    assert [line["loss"] for line in read_lines(tmp_path / "metrics.jsonl")] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_second_run_of_the_same_folder_waits_for_the_first(ranks: Ranks, tmp_path: Path) -> None:
+    events = []
+
+    def second() -> None:
+        with _alone_in(tmp_path, ranks):
+            events.append("second")
+
+    with _alone_in(tmp_path, ranks):
+        waiting = threading.Thread(target=second)
+        waiting.start()
+        waiting.join(timeout=0.3)
+        events.append("first")
+    waiting.join(timeout=10)
+    assert events == ["first", "second"]
 
 
 def test_a_run_that_diverges_says_so_and_keeps_its_checkpoint(

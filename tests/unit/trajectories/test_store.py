@@ -1,11 +1,13 @@
 """A store is written whole or not at all, picked up where it stopped, and never read when a byte is wrong."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from rats_train.config import Recipe
 from rats_train.errors import UserError
@@ -117,6 +119,17 @@ def test_a_damaged_manifest_is_one_line(store: Path, damage: str) -> None:
     (store / "manifest.json").write_text(damage)
     with pytest.raises(UserError, match=r"manifest\.json"):
         TrajectoryStore(store)
+
+
+def test_a_reward_that_is_not_a_number_is_named_with_its_prompt(recipe: Recipe, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(recipe.rewards.train[0].path, broken)
+    weights = load_file(broken / "model.safetensors")
+    weights["visual_projection.weight"].fill_(torch.nan)
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    spec = recipe.rewards.train[0].model_copy(update={"path": str(broken)})
+    with pytest.raises(UserError, match=r'^Reward likeness is nan for the prompt "two owls"[^\n]*$'):
+        generate(changed(recipe, "rewards", train=[spec]), tmp_path / "store")
 
 
 def test_another_recipe_does_not_overwrite(recipe: Recipe, store: Path) -> None:
