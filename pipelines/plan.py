@@ -7,11 +7,12 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from components.shared.keys import step_keys, teacher_path
+from components.shared.keys import step_keys
 from components.shared.step import is_done
 from pipelines.estimate import forecast
 from pipelines.view import clock
 from rats_train.config import Recipe, dump_recipe, recipe_digest
+from rats_train.embedded import teacher_folder
 
 # Characters of a content key that tell keys apart by eye.
 SHOWN = 8
@@ -35,7 +36,7 @@ def plan(recipe: Recipe, workspace: Path) -> RenderableType:
         UserError: the recipe names something that is not there.
     """
     keys = step_keys(recipe)
-    ahead = forecast(recipe, teacher_path(recipe))
+    ahead = forecast(recipe, teacher_folder(recipe.teacher.path))
     table = Table("step", "after", "content key", "work", box=None)
     table.columns[0].no_wrap = True
     for step, before in FEEDS.items():

@@ -46,11 +46,6 @@ def reward_folder(path: str) -> Path:
     return reward_dir(which) if embedded == "embedded" else Path(path).expanduser()
 
 
-def resolve(path_or_embedded: str, default: Path) -> Path:
-    """``default`` where a recipe says ``embedded``, otherwise the path it names."""
-    return default if path_or_embedded == "embedded" else Path(path_or_embedded).expanduser()
-
-
 def _existing(name: str) -> Path:
     path = _CHECKPOINTS / name
     if not path.is_dir():

@@ -49,8 +49,8 @@ class _Tracker:
         self._log(run_id, params=flatten(recipe.model_dump(mode="json")), metrics=[*_curves(log), *_card_metrics(card)])
         for tag, value in (("recipe_digest", recipe_digest(recipe)), ("commit", card["provenance"]["commit"])):
             self._client.set_tag(run_id, f"rats.{tag}", value)
-        for file in (evaluation / "scorecard.json", evaluation / "scores.json", evaluation / "grid.png"):
-            self._client.log_artifact(run_id, str(file), "evaluation")
+        for name in ("scorecard.json", "scores.json", "grid.png", "curves.png"):
+            self._client.log_artifact(run_id, str(evaluation / name), "evaluation")
         self._client.log_artifacts(run_id, str(log), "training")
         self._register(f"rats-{recipe.name}", run_id, student)
         if not given:

@@ -20,6 +20,7 @@ def evaluate_student(recipe_path: Path, student: Path, log: Path, folder: Path, 
     """Fill ``folder/evaluation``, reusing the arms that an interrupted attempt drew, and enter it into MLflow."""
     limit_threads()
     from components.evaluate_rewards.tracking import track
+    from rats_train.evaluation.curves import read_curve, save_curves
     from rats_train.evaluation.sample import evaluate
     from rats_train.evaluation.scorecard import Scorecard
 
@@ -27,10 +28,15 @@ def evaluate_student(recipe_path: Path, student: Path, log: Path, folder: Path, 
     card = Scorecard.read(
         evaluate(recipe, student, folder / "evaluation", lambda done, total, arm: progress(done, total, arm=arm))
     )
-    grid = figure(folder / "evaluation" / "grid.png", "Same prompts, same seeds.")
-    write_page(folder / "gallery.html", "Teacher and student", [grid])
+    evaluation = folder / "evaluation"
+    save_curves(read_curve(log / "metrics.jsonl"), evaluation / "curves.png")
+    figures = [
+        figure(evaluation / "grid.png", "Same prompts, same seeds."),
+        figure(evaluation / "curves.png", "Training: rewards, their gap, and the gate."),
+    ]
+    write_page(folder / "gallery.html", "Teacher and student", figures)
     write_summary(folder, _summary(card), leads(card))
-    track(recipe, student=student, log=log, evaluation=folder / "evaluation", key=folder.name)
+    track(recipe, student=student, log=log, evaluation=evaluation, key=folder.name)
 
 
 def leads(card: "Scorecard") -> dict[str, float]:

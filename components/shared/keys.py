@@ -13,7 +13,7 @@ from typing import Any
 
 from components.shared.code import code_digest
 from rats_train.config import Recipe, RewardSpec
-from rats_train.embedded import resolve, reward_dir, teacher_dir
+from rats_train.embedded import reward_folder, teacher_folder
 from rats_train.errors import UserError
 from rats_train.files import sha256_file, sha256_tree
 
@@ -35,7 +35,7 @@ def step_keys(recipe: Recipe) -> dict[str, str]:
         UserError: the teacher, a reward model or a prompts file is not there.
     """
     values = recipe.model_dump(mode="json")
-    teacher = {**values["teacher"], "path": _folder_digest(teacher_path(recipe), "teacher.path")}
+    teacher = {**values["teacher"], "path": _folder_digest(teacher_folder(recipe.teacher.path), "teacher.path")}
     trained, heldout = ([_reward(spec) for spec in specs] for specs in (recipe.rewards.train, recipe.rewards.heldout))
     content: dict[str, Any] = {
         "generate_trajectories": {
@@ -63,22 +63,16 @@ def content_key(step: str, content: Any, before: list[str]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def teacher_path(recipe: Recipe) -> Path:
-    """Folder of the teacher that a recipe names."""
-    return teacher_dir() if recipe.teacher.path == "embedded" else Path(recipe.teacher.path).expanduser()
-
-
 def _reward(spec: RewardSpec) -> dict[str, Any]:
-    embedded, _, which = spec.path.partition(":")
-    folder = reward_dir(which) if embedded == "embedded" else Path(spec.path).expanduser()
-    return {**spec.model_dump(mode="json"), "path": _folder_digest(folder, f"the path of reward {spec.name}")}
+    digest = _folder_digest(reward_folder(spec.path), f"the path of reward {spec.name}")
+    return {**spec.model_dump(mode="json"), "path": digest}
 
 
 def _with_prompts(section: dict[str, Any], key: str) -> dict[str, Any]:
     """The section with the digest of its prompts file in place of the path; embedded prompts are code."""
     if section["prompts"] == "embedded":
         return section
-    file = resolve(section["prompts"], Path())
+    file = Path(section["prompts"]).expanduser()
     if not file.is_file():
         raise UserError(
             f"{key} names {file}, and there is no such file: write embedded, or a file with a prompt a line."

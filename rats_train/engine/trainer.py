@@ -26,10 +26,10 @@ from rats_train.methods.base import STUDENT, StepContext
 from rats_train.methods.build import build_method
 from rats_train.models.sd3 import load_sd3
 from rats_train.rewards.build import load_rewards
+from rats_train.seeds import derived_seed
 from rats_train.trajectories.order import rank_rows, step_rows
 from rats_train.trajectories.prompts import PromptSource
 from rats_train.trajectories.reader import TrajectoryStore
-from rats_train.trajectories.seeds import derived_seed
 
 RESULT = "result.json"
 

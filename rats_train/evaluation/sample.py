@@ -12,8 +12,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from rats_train.config import Recipe, recipe_digest
 from rats_train.errors import UserError
 from rats_train.evaluation.arms import Arm, plan_arms
@@ -24,13 +22,12 @@ from rats_train.evaluation.painter import Painter
 from rats_train.evaluation.provenance import describe_provenance
 from rats_train.evaluation.scorecard import build_scorecard, read_settings
 from rats_train.evaluation.scores import ArmScores, Scores
+from rats_train.prompt_file import read_prompts
+from rats_train.seeds import derived_seed
 from rats_train.world import grammar
 
 OnProgress = Callable[[int, int, str], None]
 """Called with network evaluations done, evaluations in all, and the arm that is being drawn."""
-
-# Keeps the seeds of evaluation apart from those that training derives from the same recipe seed.
-_STREAM = 0xE7A1
 
 
 def evaluate(recipe: Recipe, student_dir: Path, out: Path, on_progress: OnProgress | None = None) -> Path:
@@ -58,13 +55,10 @@ def heldout_prompts(recipe: Recipe) -> list[str]:
     wanted, source = recipe.evaluation.count, recipe.evaluation.prompts
     if source == "embedded":
         return grammar.heldout_prompts(wanted, recipe.seed)
-    path = Path(source).expanduser()
-    if not path.is_file():
-        raise UserError(f"evaluation.prompts: no file {path}; write `embedded`, or a text file with one prompt a line.")
-    lines = list(dict.fromkeys(line.strip() for line in path.read_text().splitlines() if line.strip()))
+    lines = list(dict.fromkeys(read_prompts(source, "evaluation.prompts")))
     if len(lines) < wanted:
         raise UserError(
-            f"evaluation.count is {wanted}, but {path} holds {len(lines)} different prompts; set it to that."
+            f"evaluation.count is {wanted}, but {source} holds {len(lines)} different prompts; set it to that."
         )
     return lines[:wanted]
 
@@ -72,7 +66,7 @@ def heldout_prompts(recipe: Recipe) -> list[str]:
 def image_seeds(recipe: Recipe) -> list[int]:
     """One seed an image, prompt by prompt, the same for every arm."""
     count = recipe.evaluation.count * recipe.evaluation.images_per_prompt
-    return [int(seed) for seed in np.random.SeedSequence([recipe.seed, _STREAM]).generate_state(count)]
+    return [derived_seed(recipe.seed, "evaluation", row) for row in range(count)]
 
 
 def _score_arms(recipe: Recipe, student_dir: Path, out: Path, on_progress: OnProgress | None) -> Scores:

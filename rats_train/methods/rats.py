@@ -25,9 +25,9 @@ from rats_train.sampling.horizons import align_horizons
 from rats_train.sampling.noise import initial_noise
 from rats_train.sampling.rollout import Rollout, rollout
 from rats_train.sampling.schedule import student_sigmas, teacher_sigmas
+from rats_train.seeds import derived_seed
 from rats_train.trajectories.order import epoch_order
 from rats_train.trajectories.prompts import PromptBatch
-from rats_train.trajectories.seeds import derived_seed
 
 
 class Rats:

@@ -1,7 +1,7 @@
 """Stable Diffusion 3 and 3.5 from a stock diffusers folder, without the optional T5 encoder.
 
 Prompts, velocity and decoding are those of ``StableDiffusion3Pipeline.__call__``, taken apart so that training can
-put its gradient through them; the same prompt, schedule and seed draw the same pixels either way.
+put its gradient through them; the same prompt, schedule and seed draw the same pixels either way, but for rounding.
 """
 
 import json
@@ -19,6 +19,7 @@ from rats_train.errors import UserError
 from rats_train.files import write_json
 from rats_train.models.base import PromptEmbeds
 from rats_train.models.schedulers import student_scheduler
+from rats_train.models.sd3_attention import weigh_padding
 
 
 class SD3:
@@ -29,7 +30,7 @@ class SD3:
         for frozen in (pipeline.vae, pipeline.text_encoder, pipeline.text_encoder_2):
             frozen.requires_grad_(False).eval()
         self.transformer: nn.Module = pipeline.transformer.eval()
-        merge_padding(pipeline.transformer)
+        weigh_padding(pipeline.transformer)
         config = pipeline.transformer.config
         self.latent_shape: tuple[int, int, int] = (config.in_channels, config.sample_size, config.sample_size)
 
@@ -52,7 +53,7 @@ class SD3:
             prompt_2=None,
             prompt_3=None,
             do_classifier_free_guidance=False,
-            max_sequence_length=1,  # one padding token, which stands for all: see merge_padding
+            max_sequence_length=1,  # one padding token, which stands for all: see sd3_attention
         )
         return PromptEmbeds(context, pooled)
 
@@ -113,26 +114,6 @@ class SD3:
         transformer: nn.Module = SD3Transformer2DModel.from_config(own.config).to(own.dtype)
         transformer.load_state_dict(state_dict)
         return transformer
-
-
-_PADDING = 256
-"""Zero tokens that the stock pipeline puts in the place of the absent T5 encoder's output."""
-
-
-def merge_padding(transformer: nn.Module) -> None:
-    """Let the last context token count as often in attention as the stock pipeline repeats it.
-
-    Equal tokens stay equal through joint attention, so one is computed and its key and value are repeated: the
-    numbers of stock diffusers, on the CPU bit for bit, at a third of the cost for small pictures.
-    """
-
-    def repeat_last(_: nn.Module, __: Any, tokens: Tensor) -> Tensor:
-        return torch.cat([tokens, tokens[:, -1:].expand(-1, _PADDING - 1, -1)], dim=1)
-
-    blocks: Any = transformer.transformer_blocks
-    for block in blocks:
-        for projection in (block.attn.add_k_proj, block.attn.add_v_proj):
-            projection.register_forward_hook(repeat_last)
 
 
 class _StraightThroughClamp(torch.autograd.Function):

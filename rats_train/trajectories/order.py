@@ -2,7 +2,7 @@
 
 import torch
 
-from rats_train.trajectories.seeds import derived_seed
+from rats_train.seeds import derived_seed
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> list[int]:

@@ -3,12 +3,11 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rats_train.config import Recipe
-from rats_train.errors import UserError
+from rats_train.prompt_file import read_prompts
+from rats_train.seeds import derived_seed
 from rats_train.trajectories.order import epoch_order
-from rats_train.trajectories.seeds import derived_seed
 
 
 @dataclass(frozen=True)
@@ -63,12 +62,5 @@ def _prompts(recipe: Recipe) -> list[str]:
 
         prompts: list[str] = train_prompts(wanted.count, recipe.seed)
         return prompts
-    path = Path(wanted.prompts).expanduser()
-    if not path.is_file():
-        raise UserError(
-            f"trajectories.prompts: no file {path}; name a text file with one prompt a line, or `embedded`."
-        )
-    lines = [line.strip() for line in path.read_text().splitlines() if line.strip()]
-    if not lines:
-        raise UserError(f"trajectories.prompts: {path} holds no prompt; write one a line.")
+    lines = read_prompts(wanted.prompts, "trajectories.prompts")
     return [lines[row % len(lines)] for row in range(wanted.count)]

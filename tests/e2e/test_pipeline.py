@@ -14,8 +14,6 @@ import yaml
 
 from pipelines.runs import STEPS, read_run
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def recipe(tiny_pipeline_dir, tiny_reward_dir, tmp_path_factory):
@@ -100,6 +98,7 @@ def test_an_unchanged_run_reuses_every_step_and_says_so(rats, first):
     assert out.count("unchanged, reused") == len(STEPS) - 1
 
 
+@pytest.mark.slow
 def test_a_change_redoes_only_what_depends_on_it_and_the_other_branch_runs(rats, first):
     process = rats(first.parent, "training.steps=1", "training.learning_rate=1e-9", "evaluation.count=4")
     process.communicate()
@@ -113,6 +112,7 @@ def test_a_change_redoes_only_what_depends_on_it_and_the_other_branch_runs(rats,
     assert run["package"] is None
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_while_training_resumes_and_ends_the_same(rats, first, tmp_path):
     shutil.copytree(first.parent / "cache" / "generate_trajectories", tmp_path / "cache" / "generate_trajectories")
     process = rats(tmp_path)

@@ -31,7 +31,8 @@ def tracker(empty_tracker, workspace):
 @pytest.fixture
 def enter(tiny_recipe, tiny_student, training_dir, evaluation_dir, tracker, tmp_path, monkeypatch):
     """Enter a synthetic evaluation into a tracker of its own; returns the tracker."""
-    (evaluation_dir / "grid.png").write_bytes(b"png")
+    for name in ("grid.png", "curves.png"):
+        (evaluation_dir / name).write_bytes(b"png")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker)
     monkeypatch.chdir(tmp_path)
 
@@ -61,6 +62,8 @@ def test_it_judges_and_remembers(resolved, tiny_student, training_dir, output, t
     assert len(client.get_metric_history(version.run_id, "train/reward_student")) == 300
     assert {point.step for point in client.get_metric_history(version.run_id, "b/gap")} == {2, 3, 4}
     assert {file.path for file in client.list_artifacts(version.run_id)} == {"evaluation", "student", "training"}
+    pictures = {Path(file.path).name for file in client.list_artifacts(version.run_id, "evaluation")}
+    assert pictures >= {"scorecard.json", "grid.png", "curves.png"}
     assert (Path(version.source.removeprefix("file://")) / "model_index.json").is_file()
 
 

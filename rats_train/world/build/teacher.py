@@ -14,13 +14,13 @@ from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
 from rats_train.models.base import PromptEmbeds
-from rats_train.models.sd3 import merge_padding
+from rats_train.models.sd3_attention import weigh_padding
 from rats_train.world.build.data import scene_pool, to_images
 from rats_train.world.build.loop import train
 from rats_train.world.build.tokenizer import MAX_LENGTH, build_tokenizer
 from rats_train.world.grammar import train_prompts
 
-STEPS: Final = 5_400
+STEPS: Final = 14_000
 BATCH: Final = 64
 POOL: Final = 60_000
 SEED: Final = 3
@@ -71,12 +71,12 @@ class Teacher(nn.Module):
     def __init__(self, tokenizer: CLIPTokenizer) -> None:
         super().__init__()
         self.transformer = new_transformer()
-        merge_padding(self.transformer)
+        weigh_padding(self.transformer)
         self.text_encoder = new_text_encoder(tokenizer)
         self.text_encoder_2 = new_text_encoder(tokenizer)
 
     def encode(self, tokens: Tensor) -> PromptEmbeds:
-        """Tokens[B, L] as the stock pipeline encodes them: penultimate layers side by side, then merged padding."""
+        """Tokens[B, L] as the stock pipeline encodes them: penultimate layers side by side, then one padding token."""
         outputs = [encoder(tokens, output_hidden_states=True) for encoder in (self.text_encoder, self.text_encoder_2)]
         context = torch.cat([output.hidden_states[-2] for output in outputs], dim=-1)
         context = F.pad(context, (0, 0, 0, 1))
@@ -87,6 +87,15 @@ class Teacher(nn.Module):
         embeds = self.encode(tokens)
         velocity: Tensor = self.transformer(latents, embeds.context, embeds.pooled, sigma * 1000, return_dict=False)[0]
         return velocity
+
+
+def training_sigmas(count: int, generator: torch.Generator) -> Tensor:
+    """Noise levels[count] to train at: logit-normal, wide and leaning towards noise.
+
+    Background and layout stay unsaid in many prompts and are settled above sigma 0.9, where a standard logit-normal
+    puts one draw in seventy: a teacher trained on that blends the layouts it should choose between.
+    """
+    return torch.sigmoid(0.4 + 1.4 * torch.randn(count, generator=generator))
 
 
 @torch.no_grad()
@@ -118,10 +127,11 @@ def build_teacher(vae_dir: Path, out: Path, work: Path) -> None:
         clean, words = latents[rows].float(), tokens[rows].clone()
         words[torch.rand(BATCH, generator=generator) < EMPTY_SHARE] = empty
         noise = torch.randn(clean.shape, generator=generator)
-        sigma = torch.sigmoid(torch.randn(BATCH, generator=generator))
+        sigma = training_sigmas(BATCH, generator)
         wide = sigma.view(-1, 1, 1, 1)
-        velocity = model((1 - wide) * clean + wide * noise, sigma, words)
-        return F.mse_loss(velocity, noise - clean), {}
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            velocity = model((1 - wide) * clean + wide * noise, sigma, words)
+        return F.mse_loss(velocity.float(), noise - clean), {}
 
     train(model, loss, name="teacher", steps=STEPS, peak_lr=PEAK_LR, work=work, seed=SEED, ema_decay=0.9995)
     save_pipeline(model, vae, tokenizer, out)

@@ -15,6 +15,7 @@ from rats_train.models.sd3 import SD3, load_sd3
 from rats_train.sampling.draw import draw, to_uint8
 from rats_train.sampling.noise import initial_noise
 from rats_train.sampling.schedule import student_sigmas, teacher_sigmas
+from tests.pixels import assert_same_picture
 
 PROMPTS = ["two owls", "a fox above a frog, sky blue background", "one cat"]
 SEEDS = [3, 1, 4]
@@ -40,7 +41,7 @@ def test_teacher_pixels_equal_stock_diffusers(
 ) -> None:
     ours = draw(model, PROMPTS, SEEDS, sigmas=teacher_sigmas(steps), guidance_scale=guidance_scale, batch_size=3)
     pixels = to_uint8(ours)
-    assert np.array_equal(pixels, stock_pixels(tiny_pipeline_dir, steps, guidance_scale))
+    assert_same_picture(pixels, stock_pixels(tiny_pipeline_dir, steps, guidance_scale))
     assert pixels.std() > 5  # a flat picture would equal anything
 
 
@@ -68,18 +69,18 @@ def test_a_student_draws_the_same_pixels_while_trained_when_loaded_and_in_stock_
 ) -> None:
     options = {"sigmas": student_sigmas(steps, 0.25), "guidance_scale": 1.0, "batch_size": 3}
     stock = stock_pixels(student_dir, steps, 1.0)
-    assert np.array_equal(to_uint8(draw(model, PROMPTS, SEEDS, **options, transformer=student)), stock)
-    assert np.array_equal(to_uint8(draw(load_sd3(student_dir), PROMPTS, SEEDS, **options)), stock)
+    assert_same_picture(to_uint8(draw(model, PROMPTS, SEEDS, **options, transformer=student)), stock)
+    assert_same_picture(to_uint8(draw(load_sd3(student_dir), PROMPTS, SEEDS, **options)), stock)
 
 
-def test_merged_padding_has_the_velocity_and_gradient_of_the_stock_forward(model: SD3, tiny_pipeline_dir: Path) -> None:
+def test_weighed_padding_has_the_stock_velocity_and_gradient(model: SD3, tiny_pipeline_dir: Path) -> None:
     stock = StableDiffusion3Pipeline.from_pretrained(tiny_pipeline_dir, text_encoder_3=None, tokenizer_3=None)
     context, _, pooled, _ = stock.encode_prompt(PROMPTS, None, None, do_classifier_free_guidance=False)
     latents, sigma = initial_noise(SEEDS, (4, 16, 16)), torch.tensor([0.9, 0.5, 0.1])
     expected = stock.transformer(latents, context, pooled, sigma * 1000, return_dict=False)[0]
     velocity = model.velocity(latents, sigma, model.encode_prompts(PROMPTS))
     assert context.shape[1] == 16 + 256
-    assert torch.equal(velocity, expected)
+    torch.testing.assert_close(velocity, expected, atol=2e-5, rtol=1e-4)
 
     for output in (velocity, expected):
         output.square().mean().backward()
