@@ -98,9 +98,10 @@ def results_view(values: dict[str, Any]) -> RenderableType:
 
 def scorecard_table(card: dict[str, Any]) -> Table:
     """The scorecard's comparisons: student against the teacher at the same number of steps, and at 50."""
-    table = Table("steps", "reward", "student", "teacher, same steps", "lead", "teacher, full", "lead", box=None)
+    table = Table("steps", "judge", "student", "teacher, same steps", "lead", "teacher, full", "lead", box=None)
     for steps, rewards in card["nfe"].items():
-        for name, row in rewards.items():
+        verifier = {name: row for name, row in card["quality"][steps].items() if row["kind"] == "verifier"}
+        for name, row in (rewards | verifier).items():
             table.add_row(
                 steps,
                 f"{name} ({row['kind']})",

@@ -19,7 +19,7 @@ WINDOW = 20
 STUDENT, TEACHER, NEUTRAL = "#2a8fd8", "#e07b16", "#808790"
 # Stands for "the colour of the text around": replaced by `currentColor`, so that a figure follows the page's theme.
 _INK = "#123456"
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "rats",
     "font.family": "sans-serif",
@@ -140,7 +140,7 @@ def curve_svgs(curve: Curve) -> dict[str, str]:
 
 def save_curves(curve: Curve, path: Path) -> None:
     """All panels side by side as one picture (the suffix of ``path`` decides the format)."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(13.5, 3.8), layout="constrained")
         for axes, draw in zip(figure.subplots(1, len(PANELS)), PANELS.values(), strict=True):
             draw(axes, curve)
@@ -149,7 +149,7 @@ def save_curves(curve: Curve, path: Path) -> None:
 
 def _svg(name: str, curve: Curve) -> str:
     with mpl.rc_context(
-        _STYLE | dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK)
+        STYLE | dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK)
     ):
         figure = Figure(figsize=(4.8, 3.3), layout="constrained")
         PANELS[name](figure.subplots(), curve)

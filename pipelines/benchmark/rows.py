@@ -1,0 +1,98 @@
+"""The flat table of a benchmark: one row for every method, seed, number of steps and metric."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipelines.benchmark.suite import Case
+from rats_train.config import recipe_digest
+from rats_train.evaluation.bootstrap import Values
+from rats_train.evaluation.curves import Curve, crossing, read_curve, smooth
+from rats_train.evaluation.scorecard import Comparison, Scorecard
+from rats_train.files import read_json
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of one method.
+
+    Attributes:
+        value: the metric's mean over all images (diversity: over all prompts).
+        teacher_50: the same of the guided teacher on its full schedule; ``teacher_same_nfe`` at as many steps.
+        ci95: 95 % interval of ``value - teacher_50`` over prompts; ``ci95_same_nfe`` likewise.
+        train_seconds: wall time of all training steps.
+        seconds_to_teacher: of those until the smoothed reward of the student stays above its teacher's; None: never.
+    """
+
+    method: str
+    seed: int
+    nfe: int
+    metric: str
+    kind: str
+    value: float
+    teacher_50: float
+    teacher_same_nfe: float
+    n_prompts: int
+    ci95: tuple[float, float]
+    ci95_same_nfe: tuple[float, float]
+    train_seconds: float
+    seconds_to_teacher: float | None
+    steps_to_teacher: int | None
+    recipe_digest: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """What one training logged, and the seconds[T] that had passed after each of its steps."""
+
+    method: str
+    curve: Curve
+    seconds: Values
+
+    @property
+    def steps_to_teacher(self) -> int | None:
+        """The step from which the smoothed reward stays above the teacher's."""
+        return crossing(self.curve.steps, smooth(self.curve.gap))
+
+
+def read_training(case: Case, run: Path) -> Training:
+    """The training of one finished case."""
+    metrics = Path(read_json(run / "steps" / "train_student.json")["folder"]) / "log" / "metrics.jsonl"
+    seconds = np.cumsum([json.loads(line)["seconds"] for line in metrics.read_text().splitlines()])
+    return Training(case.method, read_curve(metrics), seconds)
+
+
+def case_rows(case: Case, run: Path, training: Training) -> Iterator[Row]:
+    """The rows of one finished case."""
+    card = Scorecard.read(run / "scorecard.json")
+    step = training.steps_to_teacher
+    about = {
+        "n_prompts": card.n_prompts,
+        "train_seconds": round(float(training.seconds[-1]), 1),
+        "seconds_to_teacher": None if step is None else round(float(training.seconds[step - 1]), 1),
+        "steps_to_teacher": step,
+        "recipe_digest": recipe_digest(case.load()),
+    }
+    for budget in card.budgets:
+        for metric in card.kinds:
+            yield _row(case, budget, metric, card.comparison(budget, metric), about)
+
+
+def _row(case: Case, budget: int, metric: str, seen: Comparison, about: Mapping[str, Any]) -> Row:
+    return Row(
+        method=case.method,
+        seed=case.seed,
+        nfe=budget,
+        metric=metric,
+        kind=seen.kind,
+        value=seen.student,
+        teacher_50=seen.teacher_50,
+        teacher_same_nfe=seen.teacher_same_nfe,
+        ci95=seen.ci95_50,
+        ci95_same_nfe=seen.ci95,
+        **about,
+    )

@@ -1,0 +1,55 @@
+"""Run the cases of a suite, each by the pipeline itself; what is done stays done."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from components.shared.keys import step_keys
+from components.shared.workspace import publish, step_dir
+from pipelines.benchmark.suite import Case
+from pipelines.local import run_pipeline
+from rats_train.files import read_json, write_json
+
+DONE = "benchmark.json"
+"""The workspace's memory of finished cases: run folder by content key."""
+
+
+def run_cases(cases: Sequence[Case], workspace: Path, console: Console) -> list[Path]:
+    """The run folder of each case, in order; an interrupted suite carries on at the case where it stopped.
+
+    Raises:
+        UserError, RetryableError, StepFailedError: as `run_pipeline`.
+    """
+    workspace = workspace.resolve()
+    runs = []
+    for number, case in enumerate(cases, start=1):
+        console.rule(f"{case.method}, seed {case.seed}  ({number} of {len(cases)})", align="left")
+        runs.append(_run_case(case, runs, workspace, console))
+    return runs
+
+
+def _run_case(case: Case, before: Sequence[Path], workspace: Path, console: Console) -> Path:
+    done = read_json(workspace / DONE) if (workspace / DONE).is_file() else {}
+    keys = step_keys(case.load())
+    known = workspace / done.get(keys["report"], "")
+    if keys["report"] in done and (known / "scorecard.json").is_file():
+        console.print(f"unchanged, reused from {known.name}")
+        return known
+    if before:
+        _lend_teacher(before[-1], step_dir("evaluate_rewards", keys["evaluate_rewards"], workspace))
+    run = run_pipeline(case.recipe, case.overrides, workspace, console)
+    write_json(workspace / DONE, done | {keys["report"]: run.name})
+    return run
+
+
+def _lend_teacher(run: Path, evaluation: Path) -> None:
+    """Hand the teacher's pictures on: another method is judged against the very same, if seed and settings agree.
+
+    An evaluation takes over only what was drawn from the weights, prompts and seeds that it would draw from itself.
+    """
+    folder = Path(read_json(run / "steps" / "evaluate_rewards.json")["folder"])
+    for arm in (folder / "evaluation" / "arms").glob("teacher_*.safetensors"):
+        target = evaluation / "evaluation" / "arms" / arm.name
+        if not target.exists():
+            publish(arm, target)
