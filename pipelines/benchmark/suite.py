@@ -58,9 +58,7 @@ def load_suite(name: str) -> Suite:
         return Suite.model_validate(yaml.safe_load(path.read_text()))
     except (ValidationError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(
-            f"{path} is not a suite ({reason}): write recipe and methods, as methods.yaml does."
-        ) from error
+        raise UserError(f"{path} is not a suite ({reason}): write recipe and methods, as methods.yaml does.") from error
 
 
 def plan_cases(suite: Suite, seeds: int) -> list[Case]:

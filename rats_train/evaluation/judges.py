@@ -6,7 +6,7 @@ from torch import Tensor
 
 from rats_train.config import Recipe
 from rats_train.evaluation import metrics
-from rats_train.evaluation.scores import ALL_CORRECT, DIVERSITY_FEATURES, DIVERSITY_PIXELS, Kind, floats
+from rats_train.evaluation.scores import ALL_CORRECT, DIVERSITY_FEATURES, DIVERSITY_PIXELS, SCENE_LIKENESS, Kind, floats
 from rats_train.rewards.build import load_rewards
 
 
@@ -14,8 +14,9 @@ class Judges:
     """Every metric of a recipe, ready to score pictures of ``prompts`` (one an image, prompt by prompt).
 
     Attributes:
-        kinds: metric -> kind. The verifier appears when it can judge all prompts, diversity when a prompt has at least
-            two pictures; its features are those of the first held-out reward, or of the first reward if none is.
+        kinds: metric -> kind. Verifier and likeness appear when all prompts are of the embedded world, diversity when
+            a prompt has at least two pictures; its features are those of the first held-out reward, or of the first
+            reward if none is.
     """
 
     def __init__(self, recipe: Recipe, prompts: Sequence[str]) -> None:
@@ -30,7 +31,7 @@ class Judges:
             reward.name: "heldout" if reward in heldout else "trained" for reward in self._rewards
         }
         if metrics.can_verify(prompts):
-            self.kinds[ALL_CORRECT] = "verifier"
+            self.kinds |= {ALL_CORRECT: "verifier", SCENE_LIKENESS: "realism"}
         if self._per_prompt > 1:
             self.kinds |= {DIVERSITY_PIXELS: "diversity", DIVERSITY_FEATURES: "diversity"}
 
@@ -41,6 +42,7 @@ class Judges:
         }
         if ALL_CORRECT in self.kinds:
             found[ALL_CORRECT] = metrics.verified(images, self._prompts)
+            found[SCENE_LIKENESS] = metrics.scene_likeness(images, self._prompts)
         if self._per_prompt > 1:
             found[DIVERSITY_PIXELS] = metrics.pixel_diversity(images, self._per_prompt)
             found[DIVERSITY_FEATURES] = metrics.feature_diversity(self._encoder, images, self._per_prompt, self._batch)

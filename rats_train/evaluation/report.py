@@ -14,7 +14,7 @@ from rats_train.evaluation.curves import crossing, curve_svgs, read_curve, smoot
 from rats_train.evaluation.gallery import Exhibit, Tile, read_gallery
 from rats_train.evaluation.pictures import data_uri, to_picture
 from rats_train.evaluation.scorecard import Interval, Scorecard
-from rats_train.evaluation.scores import ALL_CORRECT, DIVERSITY_FEATURES, DIVERSITY_PIXELS, Scores
+from rats_train.evaluation.scores import ALL_CORRECT, DIVERSITY_FEATURES, DIVERSITY_PIXELS, SCENE_LIKENESS, Scores
 from rats_train.evaluation.summary import headlines, join_words, sentence
 from rats_train.evaluation.verdict import judge
 from rats_train.files import atomic_write_text, read_json
@@ -22,10 +22,17 @@ from rats_train.files import atomic_write_text, read_json
 TILE = 256
 LABELS = {
     ALL_CORRECT: "everything right",
+    SCENE_LIKENESS: "likeness to a real scene, dB",
     DIVERSITY_FEATURES: "diversity, features",
     DIVERSITY_PIXELS: "diversity, pixels",
 }
-FLAGS = {"trained": "trained on", "heldout": "held out", "verifier": "rules", "diversity": "diversity"}
+FLAGS = {
+    "trained": "trained on",
+    "heldout": "held out",
+    "verifier": "rules",
+    "realism": "realism",
+    "diversity": "diversity",
+}
 
 
 def write_report(

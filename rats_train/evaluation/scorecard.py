@@ -85,7 +85,7 @@ class Scorecard(_Card):
 
     Attributes:
         nfe: budget -> reward -> comparison, trained and held-out rewards alike.
-        quality: budget -> ``all_correct`` or a diversity -> comparison.
+        quality: budget -> ``all_correct``, ``scene_likeness`` or a diversity -> comparison.
         arms: arm name -> cost and means.
     """
 
@@ -135,7 +135,7 @@ def build_scorecard(scores: Scores, settings: Settings, provenance: Provenance) 
     """Compare the arms of ``scores`` at every student budget and at the teacher's full schedule."""
     keys = [*sorted(set(settings.student_steps) - {settings.teacher_steps}), settings.teacher_steps]
     rewards = scores.of_kind("trained", "heldout")
-    quality = scores.of_kind("verifier", "diversity")
+    quality = scores.of_kind("verifier", "realism", "diversity")
     return Scorecard(
         nfe={str(key): _compare_all(scores, rewards, key, settings) for key in keys},
         quality={str(key): _compare_all(scores, quality, key, settings) for key in keys},

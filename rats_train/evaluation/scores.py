@@ -12,9 +12,10 @@ from rats_train.errors import UserError
 from rats_train.evaluation.bootstrap import Values
 from rats_train.files import atomic_write_text, read_json
 
-Kind = Literal["trained", "heldout", "verifier", "diversity"]
+Kind = Literal["trained", "heldout", "verifier", "realism", "diversity"]
 
 ALL_CORRECT = "all_correct"
+SCENE_LIKENESS = "scene_likeness"
 DIVERSITY_FEATURES = "diversity_features"
 DIVERSITY_PIXELS = "diversity_pixels"
 

@@ -65,6 +65,7 @@ def test_every_arm_is_drawn_and_scored(recipe, evaluated):
         "a": "trained",
         "b": "heldout",
         "all_correct": "verifier",
+        "scene_likeness": "realism",
         "diversity_pixels": "diversity",
         "diversity_features": "diversity",
     }

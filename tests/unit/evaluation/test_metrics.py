@@ -49,3 +49,16 @@ def test_verifier_judges_each_picture_by_its_own_prompt():
 def test_prompts_of_another_world_cannot_be_verified():
     assert metrics.can_verify(["a fox", "two owls"])
     assert not metrics.can_verify(["a fox", "a castle in the rain"])
+
+
+def test_likeness_is_to_the_nearest_right_scene_and_falls_with_every_fault():
+    scene = Scene("noto", "blue", (("fox", (16, 32, 28)), ("owl", (48, 32, 28))))
+    real = torch.from_numpy(render(scene)).permute(2, 0, 1)
+    noisy = (real.float() + 10 * torch.randn(real.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 255)
+    images = torch.stack([real, real, real, noisy.round().to(torch.uint8)])
+    prompts = ["a fox and an owl", "an owl left of a fox", "a fox", "a fox left of an owl"]
+    same, swapped, other, rough = metrics.scene_likeness(images, prompts).tolist()
+    assert same == pytest.approx(60)
+    assert rough == pytest.approx(28.1, abs=1.0)  # 20 log10(255 / 10), a little more where clamped
+    assert swapped < 20
+    assert other < 20

@@ -63,7 +63,7 @@ def test_methods_of_a_seed_stand_together_and_differ_as_the_suite_says(cases):
 
 
 def test_unknown_suites_and_wrong_files_are_one_line(tmp_path):
-    with pytest.raises(UserError, match="No suite speed: choose from .*methods"):
+    with pytest.raises(UserError, match=r"No suite speed: choose from .*methods"):
         load_suite("speed")
     (tmp_path / "wrong.yaml").write_text("method: {rats: []}\n")
     with pytest.raises(UserError, match=r"wrong\.yaml is not a suite .*recipe"):

@@ -9,7 +9,7 @@ import torch
 from rats_train.world.captions import MISTAKES, holds
 from rats_train.world.grammar import Prompt, heldout_prompts, parse, train_prompts
 from rats_train.world.renderer import ART_DIR, render
-from rats_train.world.scene import Scene, sample_scene
+from rats_train.world.scene import Scene, all_scenes, sample_scene
 from rats_train.world.verifier import ceiling, find_objects, judge, verify
 from rats_train.world.vocabulary import BACKGROUNDS, NOUNS, STYLES
 
@@ -34,6 +34,28 @@ def test_one_prompt_has_many_right_pictures() -> None:
     rng = random.Random(0)
     drawn = {sample_scene(Prompt(("fox", "owl"), relation="and"), rng) for _ in range(400)}
     assert len(drawn) == len(STYLES) * len(BACKGROUNDS) * 4
+
+
+def as_drawn(scene: Scene) -> tuple[object, ...]:
+    return scene.style, scene.background, frozenset(scene.placements)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "count"),
+    [
+        ("a fox", 12),
+        ("two owls", 72),
+        ("three owls, pink background", 8),
+        ("a fox above an owl", 12),
+        ("a fox and an owl", 48),
+    ],
+)
+def test_all_scenes_are_those_that_sampling_draws(prompt: str, count: int) -> None:
+    parsed, rng = parse(prompt), random.Random(0)
+    assert parsed is not None
+    sampled = {as_drawn(sample_scene(parsed, rng)) for _ in range(1500)}
+    assert {as_drawn(scene) for scene in all_scenes(parsed)} == sampled
+    assert len(all_scenes(parsed)) == len(sampled) == count
 
 
 def test_sampled_scenes_make_their_caption_true() -> None:
