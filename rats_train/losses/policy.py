@@ -32,9 +32,10 @@ def group_advantages(rewards: Tensor) -> Tensor:
 
     A group of equal rewards teaches nothing: all its advantages are 0.
     """
-    rewards = rewards.detach()
-    centred = rewards - rewards.mean(dim=1, keepdim=True)
-    return centred / (rewards.std(dim=1, correction=0, keepdim=True) + _LEAST_SPREAD)
+    # In double precision, because the spread of a group may be small beside its rewards.
+    exact = rewards.detach().double()
+    centred = exact - exact.mean(dim=1, keepdim=True)
+    return (centred / (exact.std(dim=1, correction=0, keepdim=True) + _LEAST_SPREAD)).to(rewards.dtype)
 
 
 def clipped_policy_loss(log_prob: Tensor, old_log_prob: Tensor, advantage: Tensor, clip_range: float) -> Tensor:
