@@ -44,12 +44,11 @@ class Distill:
         )
         return StepResult(
             losses={STUDENT: shaping.mean()},
-            samples=comparison(start.nfe, reward, pair.teacher_reward, torch.ones_like(reward))
-            | {"shaping": shaping.detach()},
+            samples=comparison(start.nfe, reward, pair.teacher_reward) | {"shaping": shaping.detach()},
         )
 
     def summarise(self, samples: Mapping[str, Tensor]) -> dict[str, float]:
-        """The loss, both rewards and their gap; the gate is 1."""
+        """The loss, both rewards and their gap."""
         return {
             "nfe": mean_nfe(samples),
             "shaping": float(samples["shaping"].mean()),

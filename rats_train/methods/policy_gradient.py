@@ -36,9 +36,9 @@ class PolicyUpdate:
     kl: Tensor | None
 
     def samples(self) -> dict[str, Tensor]:
-        """What is recorded of each row: the spread of its group's rewards, and its KL."""
-        spread = {"reward_spread": self.rewards.std(dim=1, correction=0)}
-        return spread if self.kl is None else spread | {"kl": self.kl.detach()}
+        """What is recorded of each row: mean and spread of its group's rewards, and its KL."""
+        group = {"reward_group": self.rewards.mean(dim=1), "reward_spread": self.rewards.std(dim=1, correction=0)}
+        return group if self.kl is None else group | {"kl": self.kl.detach()}
 
 
 class PolicyGradient:
@@ -99,5 +99,5 @@ class PolicyGradient:
 
 
 def summarise_update(samples: Mapping[str, Tensor]) -> dict[str, float]:
-    """How far the rewards of a group lie apart, and how far the student has left the reference."""
-    return {name: float(samples[name].mean()) for name in ("reward_spread", "kl") if name in samples}
+    """The groups' mean reward, how far it spreads within one, and how far the student has left the reference."""
+    return {name: float(samples[name].mean()) for name in ("reward_group", "reward_spread", "kl") if name in samples}

@@ -18,7 +18,7 @@ from rats_train.config import RatsMethod, Recipe
 from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
 from rats_train.methods.pairs import Pairing, gated_shaping
 from rats_train.methods.start import begin
-from rats_train.methods.summary import comparison, mean_nfe, summarise_comparison
+from rats_train.methods.summary import comparison, mean_nfe, summarise_comparison, summarise_gate
 from rats_train.rewards.build import combine
 from rats_train.trajectories.prompts import PromptBatch
 
@@ -44,8 +44,8 @@ class Rats:
         shaping = gated_shaping(pair, reward, settings)
         return StepResult(
             losses={STUDENT: settings.alpha * shaping.loss - reward.mean()},
-            samples=comparison(start.nfe, reward, pair.teacher_reward, shaping.gate)
-            | {"shaping": shaping.distances.detach().mean(dim=1)},
+            samples=comparison(start.nfe, reward, pair.teacher_reward)
+            | {"gate": shaping.gate, "shaping": shaping.distances.detach().mean(dim=1)},
         )
 
     def summarise(self, samples: Mapping[str, Tensor]) -> dict[str, float]:
@@ -55,4 +55,5 @@ class Rats:
             "reward_loss": -float(samples["reward_student"].mean()),
             "shaping": float((samples["gate"] * samples["shaping"]).mean()),
             **summarise_comparison(samples),
+            **summarise_gate(samples["gate"]),
         }

@@ -16,7 +16,7 @@ from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
 from rats_train.methods.pairs import Pairing, gated_shaping
 from rats_train.methods.policy_gradient import PolicyGradient, summarise_update
 from rats_train.methods.start import begin
-from rats_train.methods.summary import comparison, mean_nfe, summarise_comparison
+from rats_train.methods.summary import comparison, mean_nfe, summarise_comparison, summarise_gate
 from rats_train.rewards.build import combine
 from rats_train.trajectories.prompts import PromptBatch
 
@@ -45,16 +45,17 @@ class RatsGrpo:
         update = self._policy.update(batch, start, context)
         return StepResult(
             losses={STUDENT: update.loss + settings.alpha * shaping.loss},
-            samples=comparison(start.nfe, reward, pair.teacher_reward, shaping.gate)
-            | {"shaping": shaping.distances.detach().mean(dim=1)}
+            samples=comparison(start.nfe, reward, pair.teacher_reward)
+            | {"gate": shaping.gate, "shaping": shaping.distances.detach().mean(dim=1)}
             | update.samples(),
         )
 
     def summarise(self, samples: Mapping[str, Tensor]) -> dict[str, float]:
-        """Shaping, the spread within groups, the KL, both rewards, their gap, and how far the gate is open."""
+        """Shaping, what the groups were like, both rewards, their gap, and how far the gate is open."""
         return {
             "nfe": mean_nfe(samples),
             "shaping": float((samples["gate"] * samples["shaping"]).mean()),
             **summarise_update(samples),
             **summarise_comparison(samples),
+            **summarise_gate(samples["gate"]),
         }

@@ -7,7 +7,6 @@ A baseline: RATS without its teacher (alpha = 0). Stored trajectories serve to r
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from rats_train.config import Recipe, RewardOnlyMethod
@@ -41,11 +40,11 @@ class RewardOnly:
         teacher_reward = self._teacher.reward(batch).to(reward.device)
         return StepResult(
             losses={STUDENT: -reward.mean()},
-            samples=comparison(start.nfe, reward, teacher_reward, torch.zeros_like(teacher_reward)),
+            samples=comparison(start.nfe, reward, teacher_reward),
         )
 
     def summarise(self, samples: Mapping[str, Tensor]) -> dict[str, float]:
-        """The loss, both rewards and their gap; the gate is 0."""
+        """The loss, both rewards and their gap."""
         return {
             "nfe": mean_nfe(samples),
             "reward_loss": -float(samples["reward_student"].mean()),

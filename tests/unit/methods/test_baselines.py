@@ -12,7 +12,6 @@ from tests.unit.methods.conftest import Case, changed, gradients, with_method
 def test_distilling_is_shaping_with_the_gate_open_and_no_reward(case: Case) -> None:
     result = case.step(with_method(case.recipe, "distill"))
     torch.testing.assert_close(result.losses[STUDENT].detach(), case.step().samples["shaping"].mean())
-    assert result.samples["gate"].tolist() == [1, 1, 1]
     torch.testing.assert_close(result.samples["reward_student"], case.step().samples["reward_student"])
 
 
@@ -59,6 +58,8 @@ def test_every_method_leaves_the_teacher_alone_and_can_be_compared(case: Case, n
     assert not gradients(case.model.transformer)
     assert gradients(case.roles[STUDENT])
     summary = build_method(recipe).summarise(result.samples)
-    assert {"nfe", "reward_student", "reward_teacher", "gap", "gate_mean", "gate_min", "gate_max"} <= summary.keys()
+    assert {"nfe", "reward_student", "reward_teacher", "gap"} <= summary.keys()
+    assert ("gate_mean" in summary) is ("rats" in name)
     assert {vector.shape for vector in result.samples.values()} == {(3,)}
-    torch.testing.assert_close(result.samples["reward_teacher"], case.step().samples["reward_teacher"])
+    for common in ("nfe", "reward_student", "reward_teacher"):
+        torch.testing.assert_close(result.samples[common], case.step().samples[common])

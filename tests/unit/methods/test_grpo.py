@@ -71,19 +71,19 @@ def test_a_group_begins_at_one_noise_and_parts_by_its_random_steps(
     images = case.model.decode(draws[0].final)
     prompts = [prompt for prompt in case.batch.prompts for _ in range(4)]
     rewards = combine(case.rewards, images, prompts).view(3, 4)
-    torch.testing.assert_close(result.samples["reward_student"], rewards.mean(dim=1))
+    torch.testing.assert_close(result.samples["reward_group"], rewards.mean(dim=1))
     torch.testing.assert_close(result.samples["reward_spread"], rewards.std(dim=1, correction=0))
 
 
 def test_a_row_is_drawn_alike_in_any_batch_and_anew_in_every_step(
     case: Case, grpo: Recipe, store: TrajectoryStore
 ) -> None:
-    together = case.step(grpo).samples["reward_student"]
+    together = case.step(grpo).samples["reward_group"]
     alone = Case(case.recipe, case.model, case.rewards, store.batch(ROWS[1:2])).step(grpo)
-    torch.testing.assert_close(alone.samples["reward_student"], together[1:2])
+    torch.testing.assert_close(alone.samples["reward_group"], together[1:2])
     budgets = [draw_budget(grpo, step) for step in range(4)]
     again = next(step for step in range(3, 6) if draw_budget(grpo, step) == budgets[0])
-    assert not torch.allclose(case.step(grpo, step=again).samples["reward_student"], together, atol=1e-6)
+    assert not torch.allclose(case.step(grpo, step=again).samples["reward_group"], together, atol=1e-6)
 
 
 @pytest.mark.parametrize("transition", ["cps", "sde"])
