@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from components.shared.process import usable_cores
+from pipelines.training_cost import row_cost
 from rats_train.config import Recipe
 from rats_train.files import read_json
 
@@ -24,8 +25,6 @@ EFFICIENCY = 0.25
 PICTURE = 2
 # Imports, loading, the first call.
 SETUP_SECONDS = 10
-# A backward pass costs two forward passes.
-FORWARD_AND_BACKWARD = 3
 # fp32 weights, gradients and AdamW's two moments.
 BYTES_PER_TRAINED_PARAMETER = 16
 BYTES_PER_FROZEN_PARAMETER = 4
@@ -87,16 +86,16 @@ def count_evaluations(recipe: Recipe) -> dict[str, float]:
     budgets, full = recipe.student.steps, recipe.teacher.steps
     images = recipe.evaluation.count * recipe.evaluation.images_per_prompt
     rollout = full * guided
-    mean_chain = sum(budgets) / len(budgets)
-    online = rollout if recipe.teacher.source == "ema" else 0
     few = sum(steps * (1 + guided + (guided > 1)) for steps in budgets)
     return {
         "generate_trajectories": float(recipe.trajectories.count * rollout),
-        "train_student": recipe.training.steps
-        * recipe.training.batch_size
-        * (mean_chain * FORWARD_AND_BACKWARD + online),
+        "train_student": _training_rows(recipe) * row_cost(recipe).evaluations,
         "evaluate_rewards": float(images * (few + full + rollout)),
     }
+
+
+def _training_rows(recipe: Recipe) -> int:
+    return recipe.training.steps * recipe.training.batch_size
 
 
 def count_pictures(recipe: Recipe) -> dict[str, float]:
@@ -105,7 +104,7 @@ def count_pictures(recipe: Recipe) -> dict[str, float]:
     arms = len(recipe.student.steps) * (2 + guided) + 2
     return {
         "generate_trajectories": float(recipe.trajectories.count),
-        "train_student": float(recipe.training.steps * recipe.training.batch_size * FORWARD_AND_BACKWARD),
+        "train_student": float(_training_rows(recipe) * row_cost(recipe).pictures),
         "evaluate_rewards": float(recipe.evaluation.count * recipe.evaluation.images_per_prompt * arms),
     }
 
@@ -124,8 +123,7 @@ def estimate_memory(recipe: Recipe, network: Network) -> int:
     """Bytes that training needs on each rank: states (sharded by ZeRO), frozen parts, and activations of one batch."""
     ranks = recipe.training.world_size if recipe.training.zero_stage else 1
     states = network.transformer * BYTES_PER_TRAINED_PARAMETER / ranks
-    chain = recipe.method.backprop_steps or max(recipe.student.steps)
-    kept = chain * network.tokens * network.layers * network.width * KEPT_PER_BLOCK * 4
+    kept = row_cost(recipe).kept * network.tokens * network.layers * network.width * KEPT_PER_BLOCK * 4
     batch = recipe.training.batch_size // recipe.training.world_size
     return int(states + network.others * BYTES_PER_FROZEN_PARAMETER + batch * kept)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rats_train.errors import UserError
 
@@ -20,6 +20,7 @@ _RECIPES = Path(__file__).parent / "recipes"
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Horizons = Literal["all", "final"]
 
 
 class Section(BaseModel):
@@ -66,18 +67,82 @@ class Rewards(Section):
     heldout: list[RewardSpec] = []
 
 
-class Method(Section):
+class RatsMethod(Section):
     """RATS: loss = reward + ``alpha`` * gate * shaping, the gate of temperature ``tau`` (in units of the reward).
 
-    ``backprop_steps`` lets the reward's gradient through the last k student steps only; null lets it through all.
+    ``gate: hard`` follows the teacher wholly where it is better and nowhere else; ``tau`` then plays no part.
+    ``horizons: final`` matches the results alone, ``all`` each student step besides. ``backprop_steps`` lets the
+    reward's gradient through the last k student steps only; null lets it through all.
     """
 
     name: Literal["rats"] = "rats"
     alpha: Weight = 1.0
     tau: Positive = 0.05
+    gate: Literal["soft", "hard"] = "soft"
+    horizons: Horizons = "all"
     cosine_weight: Weight = 1.0
     l2_weight: Weight = 1.0
     backprop_steps: Count | None = None
+
+
+class DistillMethod(Section):
+    """Rigid imitation of the teacher: the shaping of RATS with its gate open at all times, and no reward."""
+
+    name: Literal["distill"] = "distill"
+    horizons: Horizons = "all"
+    cosine_weight: Weight = 1.0
+    l2_weight: Weight = 1.0
+
+
+class RewardOnlyMethod(Section):
+    """The reward alone, straight through the last ``backprop_steps`` student steps (null: all); no teacher."""
+
+    name: Literal["reward_only"] = "reward_only"
+    backprop_steps: Count | None = None
+
+
+class PolicySettings(Section):
+    """A policy gradient on the random steps of ``group_size`` chains a prompt.
+
+    A training step draws ``training.batch_size`` groups. ``transition`` and ``eta`` say how a step is made random;
+    ``clip_range`` bounds the ratio of new to old policy, which one update a draw leaves at 1; ``kl_weight`` holds the
+    student near the weights it began with.
+    """
+
+    group_size: Annotated[int, Field(ge=2)] = 8
+    transition: Literal["cps", "sde"] = "cps"
+    eta: Annotated[float, Field(gt=0, le=1)] = 0.7
+    clip_range: Positive = 1e-4
+    kl_weight: Weight = 0.0
+
+
+class GrpoMethod(PolicySettings):
+    """Flow-GRPO: the policy gradient alone; rewards need not be differentiable, and there is no teacher."""
+
+    name: Literal["grpo"] = "grpo"
+
+
+class RatsGrpoMethod(PolicySettings):
+    """RATS with a policy gradient for its reward term: loss = grpo + ``alpha`` * gate * shaping."""
+
+    name: Literal["rats_grpo"] = "rats_grpo"
+    alpha: Weight = 1.0
+    tau: Positive = 0.05
+    gate: Literal["soft", "hard"] = "soft"
+    horizons: Horizons = "all"
+    cosine_weight: Weight = 1.0
+    l2_weight: Weight = 1.0
+
+
+Method = Annotated[
+    RatsMethod | DistillMethod | RewardOnlyMethod | GrpoMethod | RatsGrpoMethod, Field(discriminator="name")
+]
+"""The settings of one training method: ``name`` says whose keys the section has."""
+
+_METHODS: dict[str, type[Section]] = {
+    section.model_fields["name"].default: section
+    for section in (RatsMethod, DistillMethod, RewardOnlyMethod, GrpoMethod, RatsGrpoMethod)
+}
 
 
 class Trajectories(Section):
@@ -124,10 +189,16 @@ class Recipe(Section):
     teacher: Teacher = Teacher()
     student: Student = Student()
     rewards: Rewards
-    method: Method = Method()
+    method: Method = RatsMethod()
     trajectories: Trajectories = Trajectories()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _unnamed_method_is_rats(cls, method: Any) -> Any:
+        """Let a section that names no method hold the keys of the default one."""
+        return {"name": "rats", **method} if isinstance(method, dict) else method
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -136,6 +207,11 @@ class Recipe(Section):
             raise ValueError(
                 f"training.batch_size {self.training.batch_size} does not divide among training.world_size "
                 f"{self.training.world_size} ranks; make it a multiple"
+            )
+        if self.teacher.source == "ema" and self.method.name in ("reward_only", "grpo"):
+            raise ValueError(
+                f"method {self.method.name} has no teacher that could follow the student, and measures its gap "
+                "against the store; set teacher.source to store"
             )
         if max(self.student.steps) > self.teacher.steps:
             raise ValueError(
@@ -154,6 +230,9 @@ class Recipe(Section):
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a packaged recipe by name, or a YAML file by path, then apply overrides such as ``training.steps=20``.
 
+    ``method.name=grpo`` replaces the whole section of another method by the defaults of this one; other overrides
+    apply on top of it, whatever their order.
+
     Raises:
         UserError: no such recipe, not YAML, an unknown key (the nearest one is named), or a value out of range.
     """
@@ -166,7 +245,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     values = _parse_yaml(path.read_text(), str(path))
     if not isinstance(values, dict):
         raise UserError(f"{path} holds no keys: a recipe begins with `name:` and `rewards:`.")
-    for override in overrides:
+    for override in sorted(overrides, key=lambda override: not _names_method(override)):
         _apply_override(values, override)
     return _validate(values, str(path))
 
@@ -199,7 +278,14 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
             raise UserError(f'Override "{override}": {parent} is a single value and has no keys below it.')
-    values[last] = _parse_yaml(text, f'Override "{override}"')
+    value = _parse_yaml(text, f'Override "{override}"')
+    if _names_method(override) and value != values.get("name", RatsMethod().name):
+        values.clear()  # the keys of one method mean nothing to another
+    values[last] = value
+
+
+def _names_method(override: str) -> bool:
+    return override.partition("=")[0].strip() == "method.name"
 
 
 def _validate(values: Mapping[str, Any], source: str) -> Recipe:
@@ -213,22 +299,33 @@ def _explain(error: ValidationError) -> str:
     """The first thing pydantic found, as one sentence with the dotted key, the value and what is allowed."""
     # A typo in a required key is both an unknown and a missing one: the typo is what to show.
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in first["loc"])
+    location = first["loc"]
+    key = ".".join(str(part) for part in _as_written(location))
     if first["type"] == "extra_forbidden":
-        valid = _keys_beside(first["loc"])
-        nearest = difflib.get_close_matches(str(first["loc"][-1]), valid, n=1, cutoff=0.5)
+        valid = _keys_beside(location)
+        nearest = difflib.get_close_matches(str(location[-1]), valid, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]}?" if nearest else f"the keys here are {', '.join(valid)}."
         return f"unknown key {key}; {hint}"
     if first["type"] == "missing":
         return f"{key} is missing; add it."
+    if first["type"] == "union_tag_invalid":
+        return f"{key}.name is {first['ctx']['tag']!r}; it must be one of {', '.join(_METHODS)}."
     message = first["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
     return f"{message}." if first["type"] == "value_error" else f"{key} is {first['input']!r}; {message}."
+
+
+def _as_written(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """A location without the method's name, which pydantic puts between the section and its keys."""
+    return location[:1] + location[2:] if location[:1] == ("method",) else location
 
 
 def _keys_beside(location: Sequence[int | str]) -> list[str]:
     """The keys that are valid where ``location`` ends."""
     model: type[BaseModel] = Recipe
     for part in location[:-1]:
+        if model is Recipe and part == "method":
+            model = _METHODS[str(location[1])]
+            break
         if isinstance(part, str):
             model = _section_of(model.model_fields[part].annotation)
     return list(model.model_fields)

@@ -29,7 +29,9 @@ def train(recipe_path: Path, store: Path, folder: Path) -> None:
     result = read_json(folder / "result.json")
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     shown = ("loss", "reward_student", "reward_teacher", "gap", "gate_mean", "grad_norm")
-    numbers = {"final_loss": result["final_loss"], "steps": result["steps"]} | {name: last[name] for name in shown}
+    numbers = {"final_loss": result["final_loss"], "steps": result["steps"]} | {
+        name: last[name] for name in shown if name in last
+    }
     title = f"# {result['steps']} steps, final loss {result['final_loss']:.4f}"
     write_summary(folder, f"{title}\n\n{table(['at the last step', ''], list(numbers.items()))}", numbers)
     # They were for resuming; this training is over, and they weigh more than all the rest.

@@ -1,6 +1,7 @@
 """Training curves: the student's reward meeting its teacher's, the gap between them, and the gate that answers it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -38,7 +39,7 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Curve:
-    """What training logged, one value a step, steps ascending."""
+    """What training logged, one value a step, steps ascending; no gate (NaN) where the method has none."""
 
     steps: Values
     student: Values
@@ -52,6 +53,11 @@ class Curve:
         """Student's reward minus teacher's."""
         return self.student - self.teacher
 
+    @property
+    def has_gate(self) -> bool:
+        """Whether the method that was trained has a gate."""
+        return not np.isnan(self.gate_mean).all()
+
 
 def read_curve(path: Path) -> Curve:
     """Read a training run's ``metrics.jsonl``; of steps that were repeated after a resume the last one counts.
@@ -63,12 +69,14 @@ def read_curve(path: Path) -> Curve:
         raise UserError(f"No training metrics at {path}: name the folder that a training run wrote")
     try:
         rows = {row["step"]: row for row in map(json.loads, path.read_text().splitlines())}
-        table = np.array([[rows[step][key] for key in _KEYS] for step in sorted(rows)], dtype=np.float64)
+        keys = _KEYS if any("gate_mean" in row for row in rows.values()) else _KEYS[:3]
+        table = np.array([[rows[step][key] for key in keys] for step in sorted(rows)], dtype=np.float64)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a training log ({error}): train again, or remove the broken line") from error
     if not len(table):
         raise UserError(f"{path} holds no step yet: wait for training to log one")
-    return Curve(*table.T)
+    missing = np.full((len(_KEYS) - len(keys), len(table)), np.nan)
+    return Curve(*table.T, *missing)
 
 
 _KEYS = ("step", "reward_student", "reward_teacher", "gate_mean", "gate_min", "gate_max")
@@ -133,16 +141,21 @@ def draw_gate(axes: Axes, curve: Curve) -> None:
 PANELS = {"reward": draw_rewards, "gap": draw_gap, "gate": draw_gate}
 
 
+def _panels(curve: Curve) -> dict[str, Callable[[Axes, Curve], None]]:
+    return {name: draw for name, draw in PANELS.items() if name != "gate" or curve.has_gate}
+
+
 def curve_svgs(curve: Curve) -> dict[str, str]:
     """One inline ``<svg>`` a panel, transparent, coloured like the text around it."""
-    return {name: _svg(name, curve) for name in PANELS}
+    return {name: _svg(name, curve) for name in _panels(curve)}
 
 
 def save_curves(curve: Curve, path: Path) -> None:
     """All panels side by side as one picture (the suffix of ``path`` decides the format)."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(13.5, 3.8), layout="constrained")
-        for axes, draw in zip(figure.subplots(1, len(PANELS)), PANELS.values(), strict=True):
+        panels = _panels(curve)
+        figure = Figure(figsize=(4.5 * len(panels), 3.8), layout="constrained")
+        for axes, draw in zip(figure.subplots(1, len(panels)), panels.values(), strict=True):
             draw(axes, curve)
         figure.savefig(path, dpi=120)
 

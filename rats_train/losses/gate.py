@@ -11,3 +11,8 @@ def reward_gate(teacher_reward: Tensor, student_reward: Tensor, tau: float) -> T
     prints the opposite sign; its text, and the purpose, ask for this one.
     """
     return torch.sigmoid((teacher_reward.detach() - student_reward.detach()) / tau)
+
+
+def hard_gate(teacher_reward: Tensor, student_reward: Tensor) -> Tensor:
+    """Gate[B] = 1 where R_teacher > R_student, else 0: what `reward_gate` becomes as tau falls to 0 (an ablation)."""
+    return (teacher_reward.detach() > student_reward.detach()).to(student_reward.dtype)

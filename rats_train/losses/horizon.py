@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rats_train.losses.gate import reward_gate
+from rats_train.losses.gate import hard_gate, reward_gate
 
 
 def horizon_distance(student: Tensor, teacher: Tensor, cosine_weight: float, l2_weight: float) -> Tensor:
@@ -18,6 +18,12 @@ def horizon_distance(student: Tensor, teacher: Tensor, cosine_weight: float, l2_
     s = student.flatten(1).to(dtype)
     t = teacher.detach().flatten(1).to(dtype)
     return cosine_weight * (1 - F.cosine_similarity(s, t)) + l2_weight * (s - t).square().mean(dim=1)
+
+
+def horizon_distances(student: Tensor, teacher: Tensor, cosine_weight: float, l2_weight: float) -> Tensor:
+    """Distances[B, H] of student[B, H, ...] and teacher[B, H, ...], each as `horizon_distance` measures it."""
+    distances = horizon_distance(student.flatten(0, 1), teacher.flatten(0, 1), cosine_weight, l2_weight)
+    return distances.view(student.shape[:2])
 
 
 def shaping_loss(distances: Tensor, horizon_weights: Tensor | None = None) -> Tensor:
@@ -44,6 +50,8 @@ def gated_horizon_loss(
     cosine_weight: float,
     l2_weight: float,
     horizon_weights: Tensor | None = None,
+    *,
+    hard: bool = False,
 ) -> GatedHorizonLoss:
     """The shaping term of RATS: mean over the batch of gate times shaping loss.
 
@@ -56,9 +64,9 @@ def gated_horizon_loss(
         cosine_weight: weight of 1 - cosine similarity.
         l2_weight: weight of the mean squared error.
         horizon_weights: weights[H]; None weighs all horizons 1.
+        hard: gate by which reward is higher alone; ``tau`` then plays no part.
     """
-    distances = horizon_distance(student.flatten(0, 1), teacher.flatten(0, 1), cosine_weight, l2_weight)
-    distances = distances.view(student.shape[:2])
-    gate = reward_gate(teacher_reward, student_reward, tau)
+    distances = horizon_distances(student, teacher, cosine_weight, l2_weight)
+    gate = hard_gate(teacher_reward, student_reward) if hard else reward_gate(teacher_reward, student_reward, tau)
     loss = (gate * shaping_loss(distances, horizon_weights)).mean()
     return GatedHorizonLoss(loss, distances, gate)

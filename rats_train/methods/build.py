@@ -1,11 +1,24 @@
 """The method that a recipe names."""
 
-from rats_train.config import Recipe
+from rats_train.config import DistillMethod, GrpoMethod, RatsGrpoMethod, RatsMethod, Recipe, RewardOnlyMethod
 from rats_train.methods.base import Method
+from rats_train.methods.distill import Distill
+from rats_train.methods.grpo import Grpo
 from rats_train.methods.rats import Rats
+from rats_train.methods.rats_grpo import RatsGrpo
+from rats_train.methods.reward_only import RewardOnly
 
 
 def build_method(recipe: Recipe) -> Method:
-    """The method of ``recipe.method.name``."""
-    methods = {"rats": Rats}
-    return methods[recipe.method.name](recipe)
+    """The method whose settings ``recipe.method`` holds."""
+    match recipe.method:
+        case RatsMethod() as settings:
+            return Rats(recipe, settings)
+        case DistillMethod() as settings:
+            return Distill(recipe, settings)
+        case RewardOnlyMethod() as settings:
+            return RewardOnly(recipe, settings)
+        case GrpoMethod() as settings:
+            return Grpo(recipe, settings)
+        case RatsGrpoMethod() as settings:
+            return RatsGrpo(recipe, settings)

@@ -12,33 +12,25 @@ the teacher is better. One student serves every budget: its step count is drawn 
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
-from rats_train.config import Recipe
-from rats_train.losses.horizon import gated_horizon_loss
+from rats_train.config import RatsMethod, Recipe
 from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
-from rats_train.methods.teachers import AveragedTeacher, StoredTeacher, Teacher
-from rats_train.models.base import PromptEmbeds
+from rats_train.methods.pairs import Pairing, gated_shaping
+from rats_train.methods.start import begin
+from rats_train.methods.summary import comparison, mean_nfe, summarise_comparison, summarise_gate
 from rats_train.rewards.build import combine
-from rats_train.sampling.horizons import align_horizons
-from rats_train.sampling.noise import initial_noise
-from rats_train.sampling.rollout import Rollout, rollout
-from rats_train.sampling.schedule import student_sigmas, teacher_sigmas
-from rats_train.seeds import derived_seed
-from rats_train.trajectories.order import epoch_order
 from rats_train.trajectories.prompts import PromptBatch
 
 
 class Rats:
     """The method, with its teacher from the store or as an average of the student (``teacher.source``)."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
+    def __init__(self, recipe: Recipe, settings: RatsMethod) -> None:
+        self._recipe, self._settings = recipe, settings
         self.needs_trajectories = recipe.teacher.source == "store"
-        self._teacher: Teacher = StoredTeacher(recipe) if self.needs_trajectories else AveragedTeacher(recipe)
-        self.roles: Mapping[str, Role] = {STUDENT: Role(trainable=True), **self._teacher.roles}
-        self._teacher_sigmas = teacher_sigmas(recipe.teacher.steps)
+        self._pairing = Pairing(recipe, settings.horizons)
+        self.roles: Mapping[str, Role] = {STUDENT: Role(trainable=True), **self._pairing.roles}
 
     def step(self, batch: PromptBatch, context: StepContext) -> StepResult:
         """Loss of one batch at the budget of this step.
@@ -46,59 +38,22 @@ class Rats:
         Raises:
             UserError: a reward is not finite.
         """
-        method, model = self._recipe.method, context.model
-        sigmas = student_sigmas(self.budget(context.step), self._recipe.student.terminal_sigma)
-        embeds = model.encode_prompts(batch.prompts)
-        noise = initial_noise(batch.seeds, model.latent_shape).to(embeds.context.device)
-        indices = align_horizons(sigmas, self._teacher_sigmas).tolist()
-        teacher = self._teacher.targets(batch, noise, embeds, indices, context)
-        student = self._roll(noise, sigmas, embeds, context)
-        reward = combine(context.rewards, model.decode(student.final), batch.prompts)
-        horizons = torch.stack([*(student.x0[k] for k in range(len(indices))), student.final], dim=1)
-        shaping = gated_horizon_loss(
-            horizons, teacher.horizons, teacher.reward, reward, method.tau, method.cosine_weight, method.l2_weight
-        )
-        loss = method.alpha * shaping.loss - reward.mean()
+        settings, start = self._settings, begin(self._recipe, batch, context)
+        pair = self._pairing.roll(batch, start, context, settings.backprop_steps)
+        reward = combine(context.rewards, context.model.decode(pair.final), batch.prompts)
+        shaping = gated_shaping(pair, reward, settings)
         return StepResult(
-            losses={STUDENT: loss},
-            samples={
-                "nfe": torch.full_like(teacher.reward, len(indices)),
-                "reward_student": reward.detach(),
-                "reward_teacher": teacher.reward,
-                "gate": shaping.gate,
-                "shaping": shaping.distances.detach().mean(dim=1),
-            },
+            losses={STUDENT: settings.alpha * shaping.loss - reward.mean()},
+            samples=comparison(start.nfe, reward, pair.teacher_reward)
+            | {"gate": shaping.gate, "shaping": shaping.distances.detach().mean(dim=1)},
         )
 
     def summarise(self, samples: Mapping[str, Tensor]) -> dict[str, float]:
         """The parts of the loss, both rewards, their gap, and how far the gate is open."""
-        student, teacher, gate = samples["reward_student"], samples["reward_teacher"], samples["gate"]
         return {
-            "nfe": float(samples["nfe"].mean()),
-            "reward_loss": -float(student.mean()),
-            "shaping": float((gate * samples["shaping"]).mean()),
-            "reward_student": float(student.mean()),
-            "reward_teacher": float(teacher.mean()),
-            "gap": float((student - teacher).mean()),
-            "gate_mean": float(gate.mean()),
-            "gate_min": float(gate.min()),
-            "gate_max": float(gate.max()),
+            "nfe": mean_nfe(samples),
+            "reward_loss": -float(samples["reward_student"].mean()),
+            "shaping": float((samples["gate"] * samples["shaping"]).mean()),
+            **summarise_comparison(samples),
+            **summarise_gate(samples["gate"]),
         }
-
-    def budget(self, step: int) -> int:
-        """The student's step count in training step ``step``: every budget once, shuffled, then over again."""
-        budgets = self._recipe.student.steps
-        cycle, place = divmod(step, len(budgets))
-        return budgets[epoch_order(derived_seed(self._recipe.seed, "budget"), cycle, len(budgets))[place]]
-
-    def _roll(self, noise: Tensor, sigmas: Tensor, embeds: PromptEmbeds, context: StepContext) -> Rollout:
-        def velocity(x: Tensor, sigma: Tensor) -> Tensor:
-            return context.model.velocity(x, sigma, embeds, transformer=context.roles[STUDENT])
-
-        return rollout(
-            velocity,
-            noise,
-            sigmas,
-            backprop_steps=self._recipe.method.backprop_steps,
-            checkpoint=context.recompute,
-        )

@@ -53,8 +53,12 @@ class StoredTeacher:
         """What the store holds for these rows."""
         assert isinstance(batch, TrajectoryBatch)
         horizons = torch.cat([batch.x0_at(indices), batch.final[:, None]], dim=1)
-        reward = torch.stack([batch.rewards[name] * weight for name, weight in self._weights.items()]).sum(dim=0)
-        return Targets(horizons.to(noise.device), reward.to(noise.device))
+        return Targets(horizons.to(noise.device), self.reward(batch).to(noise.device))
+
+    def reward(self, batch: PromptBatch) -> Tensor:
+        """The weighted sum[B] of the rewards of what the store holds for these rows."""
+        assert isinstance(batch, TrajectoryBatch)
+        return torch.stack([batch.rewards[name] * weight for name, weight in self._weights.items()]).sum(dim=0)
 
 
 class AveragedTeacher:
@@ -82,3 +86,8 @@ class AveragedTeacher:
         )
         horizons = torch.stack([*(chain.x0[index] for index in indices), chain.final], dim=1)
         return Targets(horizons, combine(context.rewards, model.decode(chain.final), batch.prompts))
+
+
+def build_teacher(recipe: Recipe) -> Teacher:
+    """The teacher that ``teacher.source`` names."""
+    return StoredTeacher(recipe) if recipe.teacher.source == "store" else AveragedTeacher(recipe)

@@ -42,6 +42,11 @@ def changed(recipe: Recipe, section: str, **values: object) -> Recipe:
     return Recipe.model_validate(dumped)
 
 
+def with_method(recipe: Recipe, name: str, **values: object) -> Recipe:
+    """The recipe with the section of another method."""
+    return Recipe.model_validate(recipe.model_dump() | {"method": {"name": name, **values}})
+
+
 @pytest.fixture(scope="session")
 def ranks() -> Iterator[Ranks]:
     """This process as the only rank of a run."""

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from rats_train.config import Recipe, dump_recipe
 from rats_train.engine.records import read_lines
-from tests.integration.conftest import changed
+from tests.integration.conftest import changed, with_method
 
 WAYS: dict[str, dict[str, dict[str, object]]] = {
     "zero0": {"training": {"zero_stage": 0}},
@@ -20,6 +20,11 @@ WAYS: dict[str, dict[str, dict[str, object]]] = {
     "zero3": {"training": {"zero_stage": 3}},
     "zero2-bf16": {"training": {"zero_stage": 2, "precision": "bf16"}},
     "zero3-bf16": {"training": {"zero_stage": 3, "precision": "bf16"}},
+    "distill": {"method": {"name": "distill"}},
+    "reward_only": {"method": {"name": "reward_only"}},
+    "grpo": {"method": {"name": "grpo", "group_size": 2, "kl_weight": 0.1}},
+    "rats_grpo": {"method": {"name": "rats_grpo", "group_size": 2}},
+    "zero3-grpo": {"training": {"zero_stage": 3}, "method": {"name": "grpo", "group_size": 2, "kl_weight": 0.1}},
     "zero3-ema": {"training": {"zero_stage": 3}, "teacher": {"source": "ema", "ema_decay": 0.5}},
 }
 
@@ -44,7 +49,7 @@ def runs(tiny_recipe: Recipe, tiny_store: Path, tmp_path_factory: pytest.TempPat
     for name, sections in WAYS.items():
         recipe = changed(tiny_recipe, "training", steps=4, checkpoint_every=4)
         for section, values in sections.items():
-            recipe = changed(recipe, section, **values)
+            recipe = with_method(recipe, **values) if section == "method" else changed(recipe, section, **values)
         (recipes / f"{name}.yaml").write_text(dump_recipe(recipe))
     outs = {}
     for world_size in (1, 2):
@@ -66,14 +71,30 @@ def assert_alike(one: Path, other: Path, tolerance: float) -> None:
     assert len(losses(one)) == 4
 
 
+def assert_alike_students(one: Path, other: Path) -> None:
+    for name, weight in student(one).items():
+        torch.testing.assert_close(weight, student(other)[name], atol=1e-4, rtol=0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["zero0", "zero1", "zero2", "zero3", "zero3-ema"])
 def test_one_rank_and_two_have_the_same_losses(runs: dict[int, Path], way: str) -> None:
     assert_alike(runs[1] / way, runs[2] / way, 1e-6)
     if "ema" not in way:
         assert_alike(runs[1] / way, runs[1] / "zero0", 1e-6)
-    for name, weight in student(runs[1] / way).items():
-        torch.testing.assert_close(weight, student(runs[2] / way)[name], atol=1e-4, rtol=0)
+    assert_alike_students(runs[1] / way, runs[2] / way)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["distill", "reward_only", "grpo", "rats_grpo", "zero3-grpo"])
+def test_every_method_learns_the_same_from_one_rank_and_two(runs: dict[int, Path], way: str) -> None:
+    assert_alike(runs[1] / way, runs[2] / way, 1e-6)
+    one, two = (read_lines(runs[world_size] / way / "samples.jsonl") for world_size in (1, 2))
+    for ours, theirs in zip(one, two, strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-4)
+    assert_alike_students(runs[1] / way, runs[2] / way)
+    if way == "zero3-grpo":
+        assert_alike_students(runs[1] / way, runs[1] / "grpo")
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,9 @@ from rats_train.engine.records import read_lines
 from rats_train.engine.train import train
 from rats_train.engine.trainer import Trainer
 from rats_train.errors import RetryableError, UserError
-from tests.integration.conftest import changed
+from tests.integration.conftest import changed, with_method
+
+GRPO = {"name": "grpo", "group_size": 2, "kl_weight": 0.1}
 
 
 def losses(out: Path) -> list[float]:
@@ -174,3 +177,16 @@ def test_the_average_of_the_student_resumes_too(
     stop_at(3, recipe, None, tmp_path / "torn", ranks)
     train(recipe, None, tmp_path / "torn", ranks)
     assert_same_run(tmp_path / "torn", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("settings", [{"name": "distill"}, {"name": "reward_only"}, GRPO, GRPO | {"name": "rats_grpo"}])
+def test_every_method_resumes_bit_for_bit(
+    tiny_recipe: Recipe, tiny_store: Path, ranks: Ranks, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """Two runs of one seed, of which one is torn: so the same seed is the same run, too."""
+    recipe = with_method(changed(tiny_recipe, "training", steps=3, checkpoint_every=3), **settings)
+    train(recipe, tiny_store, tmp_path / "whole", ranks)
+    stop_at(1, recipe, tiny_store, tmp_path / "torn", ranks)
+    train(recipe, tiny_store, tmp_path / "torn", ranks)
+    assert_same_run(tmp_path / "torn", tmp_path / "whole")
+    assert all(line["grad_norm"] > 0 for line in read_lines(tmp_path / "whole" / "metrics.jsonl"))

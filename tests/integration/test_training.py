@@ -93,8 +93,25 @@ def test_two_runs_of_one_seed_are_equal(
     tiny_recipe: Recipe, tiny_store: Path, ranks: Ranks, out: Path, tmp_path: Path
 ) -> None:
     train(tiny_recipe, tiny_store, tmp_path / "again", ranks)
-    losses = [line["loss"] for line in read_lines(out / "metrics.jsonl")]
-    assert [line["loss"] for line in read_lines(tmp_path / "again" / "metrics.jsonl")] == losses
+    first, again = (read_lines(run / "metrics.jsonl") for run in (out, tmp_path / "again"))
+    assert [line | {"seconds": 0} for line in again] == [line | {"seconds": 0} for line in first]
+    assert (tmp_path / "again" / "samples.jsonl").read_text() == (out / "samples.jsonl").read_text()
+    weights = load_sd3(out / "student").transformer.state_dict()
+    for name, weight in load_sd3(tmp_path / "again" / "student").transformer.state_dict().items():
+        assert torch.equal(weight, weights[name])
+
+
+def test_an_average_that_never_moves_is_the_frozen_teacher_of_the_store(
+    tiny_recipe: Recipe, ranks: Ranks, out: Path, tmp_path: Path
+) -> None:
+    """mu = 1 online: the same rewards of the teacher, and up to the rounding of what is stored the same losses."""
+    recipe = changed(
+        changed(tiny_recipe, "teacher", source="ema", ema_decay=1), "training", steps=4, checkpoint_every=4
+    )
+    train(recipe, None, tmp_path, ranks)
+    stored, online = read_lines(out / "metrics.jsonl")[:4], read_lines(tmp_path / "metrics.jsonl")
+    for name in ("reward_teacher", "loss"):
+        assert [line[name] for line in online] == pytest.approx([line[name] for line in stored], abs=2e-3)
 
 
 @pytest.mark.parametrize("zero_stage", [2, 3])

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from rats_train.config import dump_recipe, load_recipe, recipe_digest
+from rats_train.config import GrpoMethod, RatsMethod, dump_recipe, load_recipe, recipe_digest
 from rats_train.errors import UserError
 
 
 def test_the_packaged_recipe_loads_by_name() -> None:
     recipe = load_recipe("emoji")
     assert recipe.student.steps == [3, 5, 8]
+    assert recipe.method == RatsMethod(alpha=1.0, tau=0.05)
     assert recipe.training.learning_rate == 1e-4
 
 
@@ -37,6 +38,35 @@ def test_overrides_are_dotted_yaml(override: str, value: object) -> None:
     assert getattr(getattr(load_recipe("emoji", [override]), section), key) == value
 
 
+@pytest.mark.parametrize("name", ["distill", "reward_only", "grpo", "rats_grpo"])
+def test_one_word_switches_the_method_and_leaves_the_rest(name: str) -> None:
+    packaged = load_recipe("emoji")
+    switched = load_recipe("emoji", [f"method.name={name}"])
+    assert switched.method.model_dump() == type(switched.method)().model_dump()
+    assert switched.method.name == name
+    assert switched.model_copy(update={"method": packaged.method}) == packaged
+
+
+@pytest.mark.parametrize("overrides", [["method.name=grpo", "method.eta=0.5"], ["method.eta=0.5", "method.name=grpo"]])
+def test_the_keys_of_a_switched_method_are_set_in_any_order(overrides: list[str]) -> None:
+    assert load_recipe("emoji", overrides).method == GrpoMethod(eta=0.5)
+
+
+def test_naming_the_method_that_a_recipe_has_already_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(dump_recipe(load_recipe("emoji", ["method.alpha=3"])))
+    assert load_recipe(str(tmp_path / "mine.yaml"), ["method.name=rats"]).method == RatsMethod(alpha=3)
+
+
+def test_a_method_without_a_name_is_rats() -> None:
+    assert load_recipe("emoji", ["method={tau: 0.1}"]).method == RatsMethod(tau=0.1)
+
+
+@pytest.mark.parametrize("name", ["reward_only", "grpo"])
+def test_a_method_without_a_teacher_refuses_a_moving_one(name: str) -> None:
+    with pytest.raises(UserError, match=f"method {name} has no teacher .* set teacher.source to store"):
+        load_recipe("emoji", [f"method.name={name}", "teacher.source=ema"])
+
+
 def test_the_digest_sees_every_value() -> None:
     digest = recipe_digest(load_recipe("emoji"))
     assert len(digest) == 12
@@ -51,6 +81,12 @@ def test_the_digest_sees_every_value() -> None:
         ("trainng.steps=3", "unknown key trainng; did you mean training?"),
         ("rewards.train=[{name: a, pat: b}]", "unknown key rewards.train.0.pat; did you mean path?"),
         ("method.zzz=1", "unknown key method.zzz; the keys here are name, alpha"),
+        ("method.alpa=1", "unknown key method.alpa; did you mean alpha?"),
+        ("method={name: grpo, group_sise: 4}", "unknown key method.group_sise; did you mean group_size?"),
+        ("method={name: distill, alpha: 1}", "unknown key method.alpha; the keys here are name, horizons"),
+        ("method={name: grpo, group_size: 1}", "method.group_size is 1; it must be greater than or equal to 2"),
+        ("method.name=ratz", "method.name is 'ratz'; it must be one of rats, distill, reward_only, grpo, rats_grpo."),
+        ("method=rats", "method is 'rats'; it must be a"),
         ("training.steps=0", "training.steps is 0; it must be greater than or equal to 1"),
         ("student.terminal_sigma=1", "student.terminal_sigma is 1; it must be less than 1"),
         ("student.steps=[3, 1]", "student.steps.1 is 1; it must be greater than or equal to 2"),

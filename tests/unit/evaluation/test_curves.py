@@ -51,6 +51,21 @@ def test_figures_follow_the_page_and_mark_the_crossing(training_dir):
     assert svgs == curve_svgs(curve)
 
 
+def test_a_method_without_a_gate_has_curves_without_one(training_dir, tmp_path):
+    path = training_dir / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    kept = [{key: value for key, value in row.items() if not key.startswith("gate")} for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    curve = read_curve(path)
+    assert list(curve_svgs(curve)) == ["reward", "gap"]
+    save_curves(curve, tmp_path / "curves.png")
+    width, height = Image.open(tmp_path / "curves.png").size
+    assert 2 * height < width < 3 * height
+    path.write_text(json.dumps(rows[0]) + "\n" + json.dumps(kept[1]) + "\n")
+    with pytest.raises(UserError, match="gate_mean"):
+        read_curve(path)
+
+
 def test_curves_are_saved_as_one_picture(training_dir, tmp_path):
     save_curves(read_curve(training_dir / "metrics.jsonl"), tmp_path / "curves.png")
     width, height = Image.open(tmp_path / "curves.png").size

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rats_train.losses.gate import reward_gate
+from rats_train.losses.gate import hard_gate, reward_gate
 from rats_train.losses.horizon import gated_horizon_loss, horizon_distance, shaping_loss
 
 rewards = st.floats(-2, 2, width=32)
@@ -24,6 +24,27 @@ def test_gate_opens_where_the_teacher_is_better() -> None:
     assert (gate.diff() > 0).all()
     assert gate[1] < 0.5 < gate[2]
     torch.testing.assert_close(gate[3], torch.tensor(1 / (1 + np.exp(-3))).float())
+
+
+def test_gate_is_a_number_to_the_gradient() -> None:
+    teacher, student = torch.rand(3, requires_grad=True), torch.rand(3, requires_grad=True)
+    assert not reward_gate(teacher, student, 0.05).requires_grad
+    assert not hard_gate(teacher, student).requires_grad
+
+
+def test_hard_gate_is_the_soft_one_at_no_temperature() -> None:
+    teacher, student = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.2, 0.2, 0.2])
+    assert hard_gate(teacher, student).tolist() == [0, 0, 1]
+    unequal = teacher != student
+    assert torch.equal(hard_gate(teacher, student)[unequal], reward_gate(teacher, student, 1e-6)[unequal])
+
+
+def test_a_hard_gate_weighs_the_loss_of_worse_students_alone() -> None:
+    student, teacher = torch.randn(2, 3, 5), torch.randn(2, 3, 5)
+    result = gated_horizon_loss(
+        student, teacher, torch.tensor([1.0, 0.0]), torch.full((2,), 0.5), 0.05, 1, 1, hard=True
+    )
+    torch.testing.assert_close(result.loss, result.distances[0].mean() / 2)
 
 
 def by_hand(student: np.ndarray, teacher: np.ndarray, cosine_weight: float, l2_weight: float) -> np.ndarray:

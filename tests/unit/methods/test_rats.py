@@ -1,100 +1,16 @@
 """RATS against the checks that any implementation of its text must pass, on a tiny model and without an engine."""
 
-import copy
-from collections.abc import Mapping
-from pathlib import Path
-
 import pytest
 import torch
-from torch import nn
 
 from rats_train.config import Recipe
-from rats_train.methods.base import STUDENT, StepContext, StepResult
+from rats_train.methods.base import STUDENT
 from rats_train.methods.build import build_method
-from rats_train.methods.rats import Rats
-from rats_train.models.sd3 import SD3, load_sd3
+from rats_train.methods.start import draw_budget
+from rats_train.models.sd3 import SD3
 from rats_train.rewards.base import RewardModel
-from rats_train.rewards.build import load_rewards
-from rats_train.trajectories.generate import generate
-from rats_train.trajectories.prompts import PromptBatch, PromptSource
-from rats_train.trajectories.reader import TrajectoryStore
-
-ROWS = [4, 0, 2]
-
-
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory, tiny_pipeline_dir: Path, tiny_reward_dir: Path) -> Recipe:
-    prompts = tmp_path_factory.mktemp("prompts") / "prompts.txt"
-    prompts.write_text("two owls\na fox above a frog\none cat\n")
-    return Recipe.model_validate(
-        {
-            "name": "tiny",
-            "teacher": {"path": str(tiny_pipeline_dir), "steps": 10},
-            "student": {"steps": [2, 3, 4]},
-            "rewards": {
-                "train": [
-                    {"name": "one", "path": str(tiny_reward_dir)},
-                    {"name": "other", "path": str(tiny_reward_dir), "weight": 0.5},
-                ]
-            },
-            "trajectories": {"prompts": str(prompts), "count": 5, "batch_size": 5, "shard_size": 5},
-        }
-    )
-
-
-@pytest.fixture(scope="module")
-def store(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> TrajectoryStore:
-    return TrajectoryStore(generate(recipe, tmp_path_factory.mktemp("data")))
-
-
-@pytest.fixture(scope="module")
-def model(recipe: Recipe) -> SD3:
-    return load_sd3(recipe.teacher.path)
-
-
-@pytest.fixture(scope="module")
-def rewards(recipe: Recipe) -> list[RewardModel]:
-    return load_rewards(recipe.rewards.train)
-
-
-def changed(recipe: Recipe, section: str, **values: object) -> Recipe:
-    return Recipe.model_validate(recipe.model_dump() | {section: getattr(recipe, section).model_dump() | values})
-
-
-def moved(transformer: nn.Module) -> nn.Module:
-    """A student that has already left its teacher."""
-    student = copy.deepcopy(transformer)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for weight in student.parameters():
-            weight += 0.02 * torch.randn(weight.shape, generator=generator)
-    return student
-
-
-def gradients(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None}
-
-
-class Case:
-    """One recipe with everything a step needs."""
-
-    def __init__(self, recipe: Recipe, model: SD3, rewards: list[RewardModel], batch: PromptBatch) -> None:
-        self.recipe, self.model, self.rewards, self.batch = recipe, model, rewards, batch
-        self.roles: dict[str, nn.Module] = {STUDENT: moved(model.transformer), "teacher": model.transformer}
-
-    def step(self, recipe: Recipe | None = None, step: int = 0, recompute: bool = False) -> StepResult:
-        context = StepContext(step, self.model, self.rewards, self.roles, recompute)
-        return build_method(recipe or self.recipe).step(self.batch, context)
-
-    def gradients(self, recipe: Recipe | None = None, **options: bool) -> Mapping[str, torch.Tensor]:
-        self.roles[STUDENT].zero_grad()
-        self.step(recipe, **options).losses[STUDENT].backward()
-        return {name: gradient.clone() for name, gradient in gradients(self.roles[STUDENT]).items()}
-
-
-@pytest.fixture
-def case(recipe: Recipe, model: SD3, rewards: list[RewardModel], store: TrajectoryStore) -> Case:
-    return Case(recipe, model, rewards, store.batch(ROWS))
+from rats_train.trajectories.prompts import PromptSource
+from tests.unit.methods.conftest import ROWS, Case, changed, gradients
 
 
 def test_the_loss_is_reward_plus_alpha_times_gated_shaping(case: Case) -> None:
@@ -139,7 +55,7 @@ def test_no_gradient_reaches_the_teacher_or_the_rewards(case: Case) -> None:
 
 def test_every_step_of_the_chain_is_matched_and_the_result_too(case: Case) -> None:
     """Moving what the store holds at one teacher step moves the loss exactly when a student step is aligned to it."""
-    batch, budget = case.batch, Rats(case.recipe).budget(0)
+    batch, budget = case.batch, draw_budget(case.recipe, 0)
     before = case.step().samples["shaping"]
     x0, touched = batch.x0.clone(), 0
     for place in range(x0.shape[1]):
@@ -152,10 +68,28 @@ def test_every_step_of_the_chain_is_matched_and_the_result_too(case: Case) -> No
     assert not torch.equal(case.step().samples["shaping"], before)
 
 
+def test_a_final_horizon_matches_the_result_alone(case: Case) -> None:
+    final = changed(case.recipe, "method", horizons="final")
+    before = case.step(final).samples["shaping"]
+    case.batch.x0.add_(1)
+    assert torch.equal(case.step(final).samples["shaping"], before)
+    case.batch.final.add_(1)
+    assert not torch.equal(case.step(final).samples["shaping"], before)
+    assert case.step(changed(final, "teacher", source="ema")).samples["shaping"].shape == before.shape
+
+
+def test_a_hard_gate_is_open_exactly_where_the_teacher_is_better(case: Case) -> None:
+    case.batch.rewards["one"] += torch.tensor([1.0, -1.0, 1.0])
+    result = case.step(changed(case.recipe, "method", gate="hard"))
+    assert result.samples["gate"].tolist() == [1, 0, 1]
+    expected = -result.samples["reward_student"].mean() + result.samples["shaping"][[0, 2]].sum() / 3
+    torch.testing.assert_close(result.losses[STUDENT].detach(), expected)
+
+
 def test_each_budget_comes_once_a_cycle_as_a_function_of_seed_and_step(recipe: Recipe) -> None:
-    drawn = [Rats(recipe).budget(step) for step in range(30)]
+    drawn = [draw_budget(recipe, step) for step in range(30)]
     assert all(sorted(drawn[i : i + 3]) == [2, 3, 4] for i in range(0, 30, 3))
-    assert drawn != [Rats(recipe.model_copy(update={"seed": 1})).budget(step) for step in range(30)]
+    assert drawn != [draw_budget(recipe.model_copy(update={"seed": 1}), step) for step in range(30)]
     assert [drawn[i : i + 3] for i in range(0, 30, 3)] != [drawn[:3]] * 10
 
 
@@ -169,7 +103,7 @@ def test_recomputing_activations_changes_no_gradient(case: Case) -> None:
 def test_truncation_keeps_the_gradient_of_the_last_steps_only(case: Case) -> None:
     reward_only = changed(case.recipe, "method", alpha=0)
     whole = case.gradients(reward_only)
-    budget = Rats(case.recipe).budget(0)
+    budget = draw_budget(case.recipe, 0)
     untruncated = case.gradients(changed(reward_only, "method", backprop_steps=budget))
     last = case.gradients(changed(reward_only, "method", backprop_steps=1))
     for name, gradient in whole.items():

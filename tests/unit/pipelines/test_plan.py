@@ -16,6 +16,7 @@ from pipelines.estimate import (
     read_network,
 )
 from pipelines.plan import plan
+from pipelines.training_cost import RowCost, row_cost
 from rats_train.config import load_recipe
 from rats_train.evaluation.arms import plan_arms
 from rats_train.models.sd3 import load_sd3
@@ -45,6 +46,22 @@ def test_an_online_teacher_costs_its_rollouts(recipe):
     stored, online = (count_evaluations(recipe(f"teacher.source={kind}")) for kind in ("store", "ema"))
     draws = recipe().training.steps * recipe().training.batch_size
     assert online["train_student"] - stored["train_student"] == draws * 50 * 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "evaluations", "pictures", "kept"),
+    [
+        (["method.name=rats"], 5 * 3, 3, 8),
+        (["method.name=rats", "method.backprop_steps=2"], 5 * 3, 3, 2),
+        (["method.name=distill"], 5 * 3, 1, 8),
+        (["method.name=reward_only", "method.backprop_steps=2"], 5 * 3, 3, 2),
+        (["method.name=grpo", "method.group_size=4"], 4 * (4 * 3 + 1), 4, 4 * 7),
+        (["method.name=grpo", "method.group_size=4", "method.kl_weight=1"], 4 * (4 * 4 + 1), 4, 4 * 7),
+        (["method.name=rats_grpo", "method.group_size=4"], 5 * 3 + 4 * (4 * 3 + 1), 1 + 4, 8 + 4 * 7),
+    ],
+)
+def test_every_method_has_its_price(recipe, overrides, evaluations, pictures, kept):
+    assert row_cost(recipe("student.steps=[2,5,8]", *overrides)) == RowCost(evaluations, pictures, kept)
 
 
 def test_parameters_are_counted_from_headers(tmp_path, tiny_pipeline_dir):

@@ -1,0 +1,49 @@
+"""What a training method spends on one row of a batch: a forecast for `rats plan`, method by method."""
+
+from dataclasses import dataclass
+
+from rats_train.config import GrpoMethod, PolicySettings, RatsMethod, Recipe, RewardOnlyMethod
+
+# A backward pass costs two forward passes.
+FORWARD_AND_BACKWARD = 3
+
+
+@dataclass(frozen=True)
+class RowCost:
+    """Transformer evaluations and pictures of one row, in forward passes, and evaluations kept for the way back."""
+
+    evaluations: float = 0.0
+    pictures: float = 0.0
+    kept: int = 0
+
+    def __add__(self, other: "RowCost") -> "RowCost":
+        return RowCost(self.evaluations + other.evaluations, self.pictures + other.pictures, self.kept + other.kept)
+
+
+def row_cost(recipe: Recipe) -> RowCost:
+    """The cost of one row at the mean budget; what is kept, at the greatest."""
+    method = recipe.method
+    cost = RowCost() if isinstance(method, GrpoMethod) else _served_chain(recipe)
+    return cost + _groups(recipe, method) if isinstance(method, PolicySettings) else cost
+
+
+def _served_chain(recipe: Recipe) -> RowCost:
+    """A chain with gradient, its picture (with gradient where the reward is trained through), an online teacher's."""
+    method, budgets, teacher = recipe.method, recipe.student.steps, recipe.teacher
+    through_reward = isinstance(method, RatsMethod | RewardOnlyMethod)
+    backprop_steps = method.backprop_steps if isinstance(method, RatsMethod | RewardOnlyMethod) else None
+    online = teacher.source == "ema"
+    rollout = teacher.steps * (1 if teacher.guidance_scale == 1 else 2)
+    return RowCost(
+        sum(budgets) / len(budgets) * FORWARD_AND_BACKWARD + online * rollout,
+        FORWARD_AND_BACKWARD if through_reward else 1,
+        backprop_steps or max(budgets),
+    )
+
+
+def _groups(recipe: Recipe, settings: PolicySettings) -> RowCost:
+    """Groups of chains whose last step has no gradient, and the same steps once more under a reference."""
+    budgets, size = recipe.student.steps, settings.group_size
+    random = sum(budgets) / len(budgets) - 1
+    reference = random if settings.kl_weight else 0
+    return RowCost(size * (random * FORWARD_AND_BACKWARD + 1 + reference), size, size * (max(budgets) - 1))

@@ -1,0 +1,64 @@
+"""Where the student's chains of one batch begin, and the deterministic one from there."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rats_train.config import Recipe
+from rats_train.methods.base import STUDENT, StepContext
+from rats_train.models.base import PromptEmbeds
+from rats_train.sampling.noise import initial_noise
+from rats_train.sampling.rollout import Rollout, Velocity, rollout
+from rats_train.sampling.schedule import student_sigmas
+from rats_train.seeds import derived_seed
+from rats_train.trajectories.order import epoch_order
+from rats_train.trajectories.prompts import PromptBatch
+
+
+@dataclass(frozen=True)
+class Start:
+    """Noise[B, C, h, w] and encoded prompts of a batch, and the sigmas[K + 1] of this step's budget."""
+
+    noise: Tensor
+    embeds: PromptEmbeds
+    sigmas: Tensor
+
+    @property
+    def nfe(self) -> int:
+        """The budget K."""
+        return len(self.sigmas) - 1
+
+    def repeated(self, times: int) -> "Start":
+        """Each row ``times`` times in succession: groups that share prompt and noise."""
+        rows = torch.arange(len(self.noise), device=self.noise.device).repeat_interleave(times)
+        return Start(self.noise[rows], self.embeds.select(rows), self.sigmas)
+
+
+def begin(recipe: Recipe, batch: PromptBatch, context: StepContext) -> Start:
+    """The start of ``batch`` at the budget of this step."""
+    embeds = context.model.encode_prompts(batch.prompts)
+    noise = initial_noise(batch.seeds, context.model.latent_shape).to(embeds.context.device)
+    return Start(noise, embeds, student_sigmas(draw_budget(recipe, context.step), recipe.student.terminal_sigma))
+
+
+def draw_budget(recipe: Recipe, step: int) -> int:
+    """The student's step count in training step ``step``: every budget once, shuffled, then over again."""
+    budgets = recipe.student.steps
+    cycle, place = divmod(step, len(budgets))
+    return budgets[epoch_order(derived_seed(recipe.seed, "budget"), cycle, len(budgets))[place]]
+
+
+def student_velocity(embeds: PromptEmbeds, context: StepContext) -> Velocity:
+    """The student as a velocity, without guidance."""
+
+    def velocity(x: Tensor, sigma: Tensor) -> Tensor:
+        return context.model.velocity(x, sigma, embeds, transformer=context.roles[STUDENT])
+
+    return velocity
+
+
+def student_rollout(start: Start, context: StepContext, backprop_steps: int | None = None) -> Rollout:
+    """The student's chain as it is served: Euler steps, with gradient through the last ``backprop_steps`` or all."""
+    velocity = student_velocity(start.embeds, context)
+    return rollout(velocity, start.noise, start.sigmas, backprop_steps=backprop_steps, checkpoint=context.recompute)
