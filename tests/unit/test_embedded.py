@@ -8,11 +8,6 @@ from rats_train import embedded
 from rats_train.errors import UserError
 
 
-def test_a_path_is_taken_as_it_is_and_embedded_is_the_default() -> None:
-    assert embedded.resolve("embedded", Path("default")) == Path("default")
-    assert embedded.resolve("models/mine", Path("default")) == Path("models/mine")
-
-
 def test_recipe_paths_become_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "_CHECKPOINTS", tmp_path)
     for name in ("teacher", "reward_b"):

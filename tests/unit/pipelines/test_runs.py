@@ -78,9 +78,12 @@ def test_the_view_shows_how_far_the_running_step_is(tmp_path):
 def test_the_results_show_leads_with_intervals(tmp_path):
     row = {"kind": "heldout", "student": 0.5, "teacher_same_nfe": 0.4, "teacher_50": 0.6}
     row |= {"gap": 0.1, "ci95": [0.05, 0.15], "gap_50": -0.1, "ci95_50": [-0.2, 0.0]}
-    write_json(tmp_path / "scorecard.json", {"nfe": {"3": {"b": row}}})
+    quality = {"all_correct": row | {"kind": "verifier"}, "diversity_pixels": row | {"kind": "diversity"}}
+    write_json(tmp_path / "scorecard.json", {"nfe": {"3": {"b": row}}, "quality": {"3": quality}})
     shown = text(results_view({"scorecard": str(tmp_path / "scorecard.json"), "report": "/r.html", "package": None}))
     assert "+0.100 [+0.050, +0.150]" in shown
+    assert "all_correct (verifier)" in shown
+    assert "diversity" not in shown
     assert "/r.html" in shown
     assert "package" not in shown
 
