@@ -73,6 +73,10 @@ class Guards:
         """The look whose weights are to be exported; None where the last ones are."""
         return best_point(self._points)
 
+    def finish(self) -> None:
+        """Drop what the exported weights have won over; for the first rank, when the result is written."""
+        self._drop_all_but(set() if self.best is None else {self.best.step})
+
     def best_weights(self, step: int) -> dict[str, Tensor]:
         """The weights kept of the look after ``step`` steps.
 

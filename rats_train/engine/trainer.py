@@ -182,6 +182,7 @@ class Trainer:
             "versions": package_versions(),
         }
         write_json(self._out / RESULT, result)
+        self._guards.finish()
 
 
 def _open_store(store: Path | None, identity: Identity) -> TrajectoryStore:
