@@ -7,8 +7,10 @@ looks for its fault from the start of the curve and tells the first step at whic
 the same while the curve grows.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -54,6 +56,11 @@ def find_alarms(lines: Sequence[Mapping[str, Any]], points: Sequence[WatchPoint]
         *(exploding_gradients(_column(lines, "step"), _column(lines, name), name) for name in _norms(lines)),
     ]
     return sorted((alarm for alarm in found if alarm is not None), key=lambda alarm: alarm.step)
+
+
+def read_alarms(path: Path) -> list[Alarm]:
+    """The alarms that a training run kept in its ``alarms.jsonl``; none where there is no such file."""
+    return [Alarm(**json.loads(line)) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
 def reward_hacking(points: Sequence[WatchPoint]) -> Alarm | None:
