@@ -18,7 +18,8 @@ def draw_watch(axes: Axes, points: Sequence[WatchPoint]) -> None:
     for name, kind in points[0].kinds.items():
         if kind in _COLOURS:
             values = [point.mean(name) for point in points]
-            axes.plot(steps, values, color=_COLOURS[kind], linewidth=2, marker="o", markersize=3.5, label=_SAID[kind])
+            said = f"{name}, {_SAID[kind]}"
+            axes.plot(steps, values, color=_COLOURS[kind], linewidth=2, marker="o", markersize=3.5, label=said)
     best = best_point(points)
     if best is not None:
         axes.axvline(best.step, color=INK, linewidth=1.2, linestyle=(0, (4, 3)), label=f"best: step {best.step}")
