@@ -14,6 +14,7 @@ from tests.conftest import tiny_pipeline_dir, tiny_reward_dir  # noqa: F401
 from tests.unit.evaluation.conftest import (  # noqa: F401
     build_card,
     evaluation_dir,
+    guarded_dir,
     make_card,
     make_scores,
     training_dir,

@@ -180,15 +180,24 @@ def compile_(out: Annotated[Path, typer.Option(help="YAML file to write.")] = Pa
     console.print(f"Wrote {out}: upload it in the Kubeflow Pipelines UI, or with `kfp pipeline create`.")
 
 
-@app.command(epilog="Example: [bold]rats doctor[/bold]")
-def doctor(workspace: Workspace = RUNS) -> None:
-    """Look at everything that a run needs on this machine, and name the cure for what is wrong."""
+@app.command(epilog="Example: [bold]rats doctor[/bold] for this machine, or [bold]rats doctor latest[/bold] for a run")
+def doctor(
+    run_id: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Name or folder of a run, or latest.")] = None,
+    workspace: Workspace = RUNS,
+) -> None:
+    """Look at everything that a run needs on this machine, or at a run; name the cure for what is wrong."""
     from pipelines.doctor import examine, findings_table
 
-    findings = examine(workspace)
+    if run_id is None:
+        findings = examine(workspace)
+    else:
+        from pipelines.diagnosis import diagnose, locate
+
+        findings = diagnose(locate(workspace, run_id))
     console.print(findings_table(findings))
     if any(finding.cure for finding in findings):
         raise typer.Exit(1)
+    console.print("\nAll is well.")
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from components.shared.process import usable_cores
 from pipelines.training_cost import row_cost
 from rats_train.config import Recipe
+from rats_train.evaluation.heldout import WATCHED, WATCHED_SEEDS, watched_budget
 from rats_train.files import read_json
 
 # Small matrices, Python and copies keep a network below the speed of one large matrix product (0.29 for the embedded
@@ -89,7 +90,8 @@ def count_evaluations(recipe: Recipe) -> dict[str, float]:
     few = sum(steps * (1 + guided + (guided > 1)) for steps in budgets)
     return {
         "generate_trajectories": float(recipe.trajectories.count * rollout),
-        "train_student": _training_rows(recipe) * row_cost(recipe).evaluations,
+        "train_student": _training_rows(recipe) * row_cost(recipe).evaluations
+        + _watched_images(recipe) * watched_budget(budgets),
         "evaluate_rewards": float(images * (few + full + rollout)),
     }
 
@@ -104,9 +106,16 @@ def count_pictures(recipe: Recipe) -> dict[str, float]:
     arms = len(recipe.student.steps) * (2 + guided) + 2
     return {
         "generate_trajectories": float(recipe.trajectories.count),
-        "train_student": float(_training_rows(recipe) * row_cost(recipe).pictures),
+        "train_student": float(_training_rows(recipe) * row_cost(recipe).pictures + _watched_images(recipe)),
         "evaluate_rewards": float(recipe.evaluation.count * recipe.evaluation.images_per_prompt * arms),
     }
+
+
+def _watched_images(recipe: Recipe) -> int:
+    """Images that the watch draws over a whole training."""
+    every = recipe.training.watch_every
+    looks = 1 + math.ceil(recipe.training.steps / every) if every else 0
+    return looks * WATCHED * WATCHED_SEEDS
 
 
 def estimate_seconds(recipe: Recipe, network: Network, flops_per_second: float) -> dict[str, float]:

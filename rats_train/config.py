@@ -155,7 +155,11 @@ class Trajectories(Section):
 
 
 class Training(Section):
-    """The optimiser and the machine; ``batch_size`` counts all ranks together."""
+    """The optimiser and the machine; ``batch_size`` counts all ranks together.
+
+    Every ``watch_every`` steps (0: never) the student draws a few held-out prompts, and what scores best on the
+    held-out rewards is exported; after ``patience`` such looks without a new best training ends (null: it does not).
+    """
 
     steps: Count = 300
     batch_size: Count = 16
@@ -167,6 +171,8 @@ class Training(Section):
     world_size: Count = 1
     checkpoint_every: Count = 50
     log_every: Count = 10
+    watch_every: Annotated[int, Field(ge=0)] = 25
+    patience: Count | None = None
 
 
 class Evaluation(Section):
@@ -217,6 +223,11 @@ class Recipe(Section):
             raise ValueError(
                 f"student.steps {self.student.steps} has more steps than teacher.steps {self.teacher.steps}; "
                 "a student is the one with fewer"
+            )
+        if self.training.patience and not (self.training.watch_every and self.rewards.heldout):
+            raise ValueError(
+                f"training.patience {self.training.patience} waits for a better held-out score, and there is none; "
+                "set training.watch_every and name a reward under rewards.heldout"
             )
         for label, values in (
             ("student.steps", self.student.steps),

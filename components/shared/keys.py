@@ -15,6 +15,7 @@ from components.shared.code import code_digest
 from rats_train.config import Recipe, RewardSpec
 from rats_train.embedded import reward_folder, teacher_folder
 from rats_train.errors import UserError
+from rats_train.evaluation.heldout import watch_prompts
 from rats_train.files import sha256_file, sha256_tree
 
 STEPS = (
@@ -44,7 +45,11 @@ def step_keys(recipe: Recipe) -> dict[str, str]:
             "rewards": trained,
             "trajectories": _with_prompts(values["trajectories"], "trajectories.prompts"),
         },
-        "train_student": {"method": values["method"], "training": values["training"]},
+        "train_student": {
+            **{name: values[name] for name in ("method", "training")},
+            # What the watch sees decides which of the weights are exported.
+            "watch": [heldout, watch_prompts(recipe)] if recipe.training.watch_every else None,
+        },
         "evaluate_rewards": {
             "name": recipe.name,
             "evaluation": _with_prompts(values["evaluation"], "evaluation.prompts"),

@@ -23,8 +23,8 @@ def train_student(
         recipe: the resolved recipe.
         store: the teacher's trajectories.
         student: a stock diffusers folder that carries its few-step schedule.
-        log: losses, rewards and gate of every step, and of every sample.
-        curves: the same as curves, with pictures drawn while training.
+        log: losses, rewards and gate of every step and of every sample, the held-out watch, and alarms.
+        curves: the same, as figures.
         summary: how the training ended, to read.
         metrics: final loss, rewards and gate.
     """

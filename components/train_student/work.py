@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.shared.page import write_page
 from components.shared.process import limit_threads
@@ -11,28 +12,48 @@ from components.shared.workspace import publish
 from rats_train.config import load_recipe
 from rats_train.files import read_json
 
-LOG = ("metrics.jsonl", "samples.jsonl", "result.json", "previews")
+if TYPE_CHECKING:
+    from rats_train.evaluation.learning import Learning
+
+LOG = ("metrics.jsonl", "samples.jsonl", "watch.jsonl", "alarms.jsonl", "result.json", "previews")
+SHOWN = 10
 
 
 def train(recipe_path: Path, store: Path, folder: Path) -> None:
     """Train in ``folder``, carrying on from its last checkpoint where there is one."""
     from rats_train.engine.launch import launch
-    from rats_train.evaluation.curves import curve_svgs, read_curve
+    from rats_train.evaluation.learning import read_learning
 
     world_size = load_recipe(str(recipe_path)).training.world_size
     limit_threads(world_size)
     launch(recipe_path, store, folder, world_size)
     for name in LOG:
         publish(folder / name, folder / "log" / name)
-    curve = read_curve(folder / "metrics.jsonl")
-    write_page(folder / "curves.html", "How the student learned", list(curve_svgs(curve).values()))
+    learning = read_learning(folder)
+    write_page(folder / "curves.html", "How the student learned", list(learning.svgs.values()))
     result = read_json(folder / "result.json")
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
     shown = ("loss", "reward_student", "reward_teacher", "gap", "gate_mean", "grad_norm")
-    numbers = {"final_loss": result["final_loss"], "steps": result["steps"]} | {
-        name: last[name] for name in shown if name in last
-    }
-    title = f"# {result['steps']} steps, final loss {result['final_loss']:.4f}"
-    write_summary(folder, f"{title}\n\n{table(['at the last step', ''], list(numbers.items()))}", numbers)
+    numbers = {name: result[name] for name in ("final_loss", "steps", "exported_step")}
+    numbers |= {name: last[name] for name in shown if name in last}
+    title = f"# {result['steps']} steps, final loss {result['final_loss']:.4f}{_in_short(learning)}"
+    parts = [title, table(["at the last step", ""], list(numbers.items())), *_details(learning)]
+    write_summary(folder, "\n\n".join(parts), numbers)
     # They were for resuming; this training is over, and they weigh more than all the rest.
-    shutil.rmtree(folder / "checkpoints")
+    for name in ("checkpoints", "best"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _in_short(learning: "Learning") -> str:
+    """The alarms by name, for the title, which the terminal shows."""
+    return "".join(f"; {alarm.name} at step {alarm.step}" for alarm in learning.alarms)
+
+
+def _details(learning: "Learning") -> list[str]:
+    """Alarms in full, and the prompts on which the teacher still leads."""
+    parts = [f"**{alarm.name}, step {alarm.step}.** {alarm.seen} {alarm.cure}" for alarm in learning.alarms]
+    if learning.led:
+        rows = [(row.prompt, row.gap, row.gate) for row in learning.led[:SHOWN]]
+        parts.append(f"The teacher still leads on {len(learning.led)} of {learning.late} prompts, most on:")
+        parts.append(table(["prompt", "gap", "gate"], rows))
+    return parts

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipelines.benchmark.rows import Row, Training
-from rats_train.evaluation.curves import NEUTRAL, STYLE, smooth
+from rats_train.evaluation.curves import smooth
+from rats_train.evaluation.figures import NEUTRAL, STYLE, TEACHER
 
 COLOURS: Final = ("#2a8fd8", "#8457b5", "#2f9e62", "#d1495b", "#b8860b", "#5c6b73")
-TEACHER: Final = "#e07b16"
 POINTS: Final = 200
 
 

@@ -68,6 +68,12 @@ class Checkpoints:
         self._ranks.together(lambda: self._write(scratch, roles))
         self._ranks.from_first(lambda: self._publish(scratch, name, step))
 
+    @property
+    def fallback(self) -> int:
+        """The step that a run goes back to if the newest checkpoint turns out damaged; for the first rank."""
+        entries = self._entries()
+        return entries[0].step if len(entries) == _KEPT else 0
+
     def _newest_whole(self) -> Entry | None:
         entries = self._entries()
         for entry in reversed(entries):

@@ -3,8 +3,12 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from rats_train.config import Recipe
+from rats_train.embedded import reward_folder
+from rats_train.evaluation.heldout import watch_prompts
+from rats_train.files import sha256_tree
 from rats_train.trajectories.manifest import trajectory_key
 
 _NOT_LEARNED_FROM = {"world_size", "checkpoint_every", "log_every"}
@@ -33,5 +37,12 @@ def identify(recipe: Recipe) -> Identity:
         "rewards": {spec.name: spec.weight for spec in recipe.rewards.train},
         "method": recipe.method.model_dump(),
         "training": recipe.training.model_dump(exclude=_NOT_LEARNED_FROM),
+        "watch": _watched(recipe) if recipe.training.watch_every else None,
     }
     return Identity(data, hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16])
+
+
+def _watched(recipe: Recipe) -> dict[str, Any]:
+    """What decides which of the weights are exported."""
+    heldout = {spec.name: [spec.weight, sha256_tree(reward_folder(spec.path))] for spec in recipe.rewards.heldout}
+    return {"prompts": watch_prompts(recipe), "heldout": heldout}

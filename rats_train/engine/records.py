@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rats_train.evaluation.watched import WATCH
 from rats_train.files import atomic_write_text, write_json
 
 METRICS = "metrics.jsonl"
@@ -19,7 +20,7 @@ class Records:
     """The record files of a run of ``steps`` steps that has ``done`` of them behind it.
 
     Lines of steps after ``done`` belong to a run that was cut off before its next checkpoint; they are dropped,
-    because those steps are about to be made again.
+    because those steps are about to be made again; a run that begins anew keeps none.
     """
 
     def __init__(self, out: Path, done: int, steps: int) -> None:
@@ -27,8 +28,8 @@ class Records:
         self._seconds: list[float] = []
         self._last_progress = float("-inf")
         out.mkdir(parents=True, exist_ok=True)
-        for name in (METRICS, SAMPLES):
-            kept = [line for line in read_lines(out / name) if line["step"] <= done]
+        for name in (METRICS, SAMPLES, WATCH):
+            kept = [line for line in read_lines(out / name) if line["step"] <= done] if done else []
             atomic_write_text(out / name, "".join(json.dumps(line) + "\n" for line in kept))
 
     def add(self, metrics: Mapping[str, Any], samples: Sequence[Mapping[str, Any]]) -> None:

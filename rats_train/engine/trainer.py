@@ -13,12 +13,14 @@ from torch import Tensor
 from rats_train.config import Recipe, recipe_digest
 from rats_train.embedded import teacher_folder
 from rats_train.engine.checkpoints import Checkpoints, full_disk_explained
+from rats_train.engine.guards import Guards
 from rats_train.engine.identity import Identity
 from rats_train.engine.previews import PREVIEWED, preview_columns, save_preview
 from rats_train.engine.ranks import Ranks
 from rats_train.engine.records import METRICS, Records, read_lines
 from rats_train.engine.roles import Roles
 from rats_train.engine.stop import StopRequest
+from rats_train.engine.watch import Watch
 from rats_train.errors import RetryableError, UserError
 from rats_train.evaluation.provenance import package_versions
 from rats_train.files import write_json
@@ -53,6 +55,8 @@ class Trainer:
         self._rewards = [reward.to(ranks.device) for reward in load_rewards(recipe.rewards.train)]
         self._roles = Roles(self._method.roles, self._model.transformer, recipe.training, ranks)
         self._checkpoints = Checkpoints(out / "checkpoints", identity.run, ranks)
+        watch = Watch(recipe, self._model, self._rewards, ranks) if recipe.training.watch_every else None
+        self._guards = Guards(recipe.training, watch, self._roles, out, ranks)
         self._stop = StopRequest()
 
     def run(self) -> None:
@@ -64,13 +68,17 @@ class Trainer:
         """
         resumed = self._checkpoints.restore(self._roles)
         records = Records(self._out, resumed, self._recipe.training.steps) if self._ranks.first else None
+        self._guards.begin(resumed)
         if not resumed:
             self._preview(0)
         for step in range(resumed, self._recipe.training.steps):
+            if self._guards.out_of_patience:
+                break
             metrics, samples = self._step(step)
             if records is not None:
                 records.add(metrics, samples)
                 self._report(metrics)
+            self._guards.after_step(step + 1)
             self._keep(step + 1)
         self._finish(resumed)
 
@@ -124,14 +132,16 @@ class Trainer:
     def _keep(self, done: int) -> None:
         """Checkpoint where it is due or someone asked to stop; then stop if so."""
         steps, every = self._recipe.training.steps, self._recipe.training.checkpoint_every
+        last = done == steps or self._guards.out_of_patience
         stopping = self._ranks.any(self._stop.requested)
-        if stopping or done % every == 0 or done == steps:
+        if stopping or done % every == 0 or last:
             self._checkpoints.save(done, self._roles)
-        if stopping and done < steps:
+            self._guards.tidy(self._checkpoints)
+        if stopping and not last:
             raise RetryableError(
                 f"Stopped after step {done} of {steps}; run the same command again to go on from there."
             )
-        if done % every == 0 or done == steps:
+        if done % every == 0 or last:
             self._preview(done)
 
     def _preview(self, done: int) -> None:
@@ -148,12 +158,14 @@ class Trainer:
             _log.info("step %d/%d  %s", metrics["step"], steps, values)
 
     def _finish(self, resumed: int) -> None:
-        """Write the student, then the result: whoever finds a result finds a whole student."""
+        """Write the student of the best look, then the result: whoever finds a result finds a whole student."""
         state = self._roles.state_dict(STUDENT)
         self._ranks.from_first(lambda: self._export(state, resumed))
 
     def _export(self, state: dict[str, Tensor], resumed: int) -> None:
-        student = self._recipe.student
+        student, best = self._recipe.student, self._guards.best
+        if best is not None:
+            state = self._guards.best_weights(best.step)
         with full_disk_explained(self._out / STUDENT, self._roles.bytes_to_save()):
             self._model.save_student(self._out / STUDENT, state, student.terminal_sigma, student.steps)
         steps = read_lines(self._out / METRICS)
@@ -161,6 +173,8 @@ class Trainer:
             "key": self._identity.run,
             "final_loss": steps[-1]["loss"],
             "steps": len(steps),
+            "stopped_early": len(steps) < self._recipe.training.steps,
+            "exported_step": len(steps) if best is None else best.step,
             "seconds": round(sum(line["seconds"] for line in steps), 1),
             "world_size": self._ranks.size,
             "resumed_from": resumed or None,
@@ -168,6 +182,7 @@ class Trainer:
             "versions": package_versions(),
         }
         write_json(self._out / RESULT, result)
+        self._guards.finish()
 
 
 def _open_store(store: Path | None, identity: Identity) -> TrajectoryStore:

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import StringIO
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import matplotlib as mpl
 import numpy as np
@@ -14,27 +14,9 @@ from matplotlib.figure import Figure
 
 from rats_train.errors import UserError
 from rats_train.evaluation.bootstrap import Values
+from rats_train.evaluation.figures import INK, NEUTRAL, STUDENT, STYLE, TEACHER, finish, inline_svg
 
 WINDOW = 20
-# Blue and orange differ for every common kind of colour blindness, and both stand out on white and on near black.
-STUDENT, TEACHER, NEUTRAL = "#2a8fd8", "#e07b16", "#808790"
-# Stands for "the colour of the text around": replaced by `currentColor`, so that a figure follows the page's theme.
-_INK = "#123456"
-STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "rats",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "grid.linewidth": 0.6,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "legend.frameon": False,
-}
 
 
 @dataclass(frozen=True)
@@ -103,13 +85,13 @@ def draw_rewards(axes: Axes, curve: Curve) -> None:
         axes.plot(curve.steps, values, color=colour, alpha=0.22, linewidth=0.8)
         axes.plot(curve.steps, smooth(values), color=colour, linewidth=2.2, label=label)
     axes.legend(loc="best")
-    _finish(axes, "Reward while training")
+    finish(axes, "Reward while training")
 
 
 def draw_gap(axes: Axes, curve: Curve) -> None:
     """The gap, shaded by its sign, with the step marked from which the student stays ahead."""
     gap = smooth(curve.gap)
-    axes.plot(curve.steps, gap, color=_INK, linewidth=1.6)
+    axes.plot(curve.steps, gap, color=INK, linewidth=1.6)
     axes.fill_between(
         curve.steps, gap, 0, where=list(gap > 0), interpolate=True, color=STUDENT, alpha=0.35, linewidth=0
     )
@@ -122,9 +104,9 @@ def draw_gap(axes: Axes, curve: Curve) -> None:
         axes.axvline(step, color=STUDENT, linewidth=1.4, linestyle=(0, (4, 3)))
         axes.annotate(
             f"ahead from step {step}", (step, 0.04), xycoords=("data", "axes fraction"), xytext=(5, 0),
-            textcoords="offset points", color=_INK, ha="left" if step < curve.steps.mean() else "right",
+            textcoords="offset points", color=INK, ha="left" if step < curve.steps.mean() else "right",
         )  # fmt: skip
-    _finish(axes, "Gap: student minus teacher")
+    finish(axes, "Gap: student minus teacher")
 
 
 def draw_gate(axes: Axes, curve: Curve) -> None:
@@ -135,7 +117,7 @@ def draw_gate(axes: Axes, curve: Curve) -> None:
     axes.plot(curve.steps, smooth(curve.gate_mean), color=STUDENT, linewidth=2.2)
     axes.axhline(0.5, color=NEUTRAL, linewidth=1)
     axes.set_ylim(0, 1)
-    _finish(axes, "Gate: how hard the teacher pulls")
+    finish(axes, "Gate: how hard the teacher pulls")
 
 
 PANELS = {"reward": draw_rewards, "gap": draw_gap, "gate": draw_gate}
@@ -147,7 +129,7 @@ def _panels(curve: Curve) -> dict[str, Callable[[Axes, Curve], None]]:
 
 def curve_svgs(curve: Curve) -> dict[str, str]:
     """One inline ``<svg>`` a panel, transparent, coloured like the text around it."""
-    return {name: _svg(name, curve) for name in _panels(curve)}
+    return {name: inline_svg(partial(draw, curve=curve)) for name, draw in _panels(curve).items()}
 
 
 def save_curves(curve: Curve, path: Path) -> None:
@@ -158,21 +140,3 @@ def save_curves(curve: Curve, path: Path) -> None:
         for axes, draw in zip(figure.subplots(1, len(panels)), panels.values(), strict=True):
             draw(axes, curve)
         figure.savefig(path, dpi=120)
-
-
-def _svg(name: str, curve: Curve) -> str:
-    with mpl.rc_context(
-        STYLE | dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK)
-    ):
-        figure = Figure(figsize=(4.8, 3.3), layout="constrained")
-        PANELS[name](figure.subplots(), curve)
-        buffer = StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
-    return svg[svg.index("<svg") :].replace(_INK, "currentColor")
-
-
-def _finish(axes: Axes, title: str) -> None:
-    axes.set_title(title)
-    axes.set_xlabel("training step")
-    axes.margins(x=0.01)

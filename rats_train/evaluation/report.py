@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
-from rats_train.evaluation.curves import crossing, curve_svgs, read_curve, smooth
+from rats_train.evaluation.curves import crossing, read_curve, smooth
 from rats_train.evaluation.gallery import Exhibit, Tile, read_gallery
+from rats_train.evaluation.learning import read_learning
 from rats_train.evaluation.pictures import data_uri, to_picture
 from rats_train.evaluation.scorecard import Interval, Scorecard
 from rats_train.evaluation.scores import ALL_CORRECT, DIVERSITY_FEATURES, DIVERSITY_PIXELS, SCENE_LIKENESS, Scores
@@ -20,6 +20,7 @@ from rats_train.evaluation.verdict import judge
 from rats_train.files import atomic_write_text, read_json
 
 TILE = 256
+SHOWN_LED = 15
 LABELS = {
     ALL_CORRECT: "everything right",
     SCENE_LIKENESS: "likeness to a real scene, dB",
@@ -102,7 +103,12 @@ def _environment() -> Environment:
         "duration": duration,
         "words": lambda numbers: join_words([str(number) for number in numbers]),
     }
-    environment.globals |= {"teacher_tiles": _tiles("teacher"), "student_tiles": _tiles("student"), "spot": spot}
+    environment.globals |= {
+        "shown_led": SHOWN_LED,
+        "teacher_tiles": _tiles("teacher"),
+        "student_tiles": _tiles("student"),
+        "spot": spot,
+    }
     return environment
 
 
@@ -163,9 +169,8 @@ def _reach(card: Scorecard, metric: str) -> float:
 
 def _training(folder: Path) -> Mapping[str, Any]:
     curve = read_curve(folder / "metrics.jsonl")
-    result = read_json(folder / "result.json")
     return {
-        "svgs": {name: Markup(svg) for name, svg in curve_svgs(curve).items()},
+        "learning": read_learning(folder),
         "ahead": crossing(curve.steps, smooth(curve.gap)),
-        "result": result,
+        "result": read_json(folder / "result.json"),
     }

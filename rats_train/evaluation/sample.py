@@ -13,18 +13,15 @@ from functools import partial
 from pathlib import Path
 
 from rats_train.config import Recipe, recipe_digest
-from rats_train.errors import UserError
 from rats_train.evaluation.arms import Arm, plan_arms
 from rats_train.evaluation.draws import Draws
 from rats_train.evaluation.gallery import read_gallery, save_grid
+from rats_train.evaluation.heldout import heldout_prompts, image_seeds
 from rats_train.evaluation.judges import Judges
 from rats_train.evaluation.painter import Painter
 from rats_train.evaluation.provenance import describe_provenance
 from rats_train.evaluation.scorecard import build_scorecard, read_settings
 from rats_train.evaluation.scores import ArmScores, Scores
-from rats_train.prompt_file import read_prompts
-from rats_train.seeds import derived_seed
-from rats_train.world import grammar
 
 OnProgress = Callable[[int, int, str], None]
 """Called with network evaluations done, evaluations in all, and the arm that is being drawn."""
@@ -44,29 +41,6 @@ def evaluate(recipe: Recipe, student_dir: Path, out: Path, on_progress: OnProgre
     card = build_scorecard(scores, settings, describe_provenance(recipe.name, recipe_digest(recipe)))
     card.write(out / "scorecard.json")
     return out / "scorecard.json"
-
-
-def heldout_prompts(recipe: Recipe) -> list[str]:
-    """The prompts to judge on, each once.
-
-    Raises:
-        UserError: the prompt file is missing or holds fewer different prompts than ``evaluation.count``.
-    """
-    wanted, source = recipe.evaluation.count, recipe.evaluation.prompts
-    if source == "embedded":
-        return grammar.heldout_prompts(wanted, recipe.seed)
-    lines = list(dict.fromkeys(read_prompts(source, "evaluation.prompts")))
-    if len(lines) < wanted:
-        raise UserError(
-            f"evaluation.count is {wanted}, but {source} holds {len(lines)} different prompts; set it to that."
-        )
-    return lines[:wanted]
-
-
-def image_seeds(recipe: Recipe) -> list[int]:
-    """One seed an image, prompt by prompt, the same for every arm."""
-    count = recipe.evaluation.count * recipe.evaluation.images_per_prompt
-    return [derived_seed(recipe.seed, "evaluation", row) for row in range(count)]
 
 
 def _score_arms(recipe: Recipe, student_dir: Path, out: Path, on_progress: OnProgress | None) -> Scores:

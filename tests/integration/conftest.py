@@ -25,7 +25,14 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory, tiny_pipeline_dir: Pat
             "student": {"steps": [2, 3]},
             "rewards": {"train": [{"name": "likeness", "path": str(tiny_reward_dir)}]},
             "trajectories": {"prompts": str(prompts), "count": 10, "batch_size": 5, "shard_size": 5},
-            "training": {"steps": 6, "batch_size": 4, "learning_rate": 1e-3, "checkpoint_every": 2, "log_every": 1},
+            "training": {
+                "steps": 6,
+                "batch_size": 4,
+                "learning_rate": 1e-3,
+                "checkpoint_every": 2,
+                "log_every": 1,
+                "watch_every": 0,
+            },
         }
     )
 

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 
 from rats_train.config import Recipe, dump_recipe
 from rats_train.engine.records import read_lines
+from rats_train.evaluation.watched import best_point, read_watch
+from rats_train.files import read_json
 from tests.integration.conftest import changed, with_method
 
 WAYS: dict[str, dict[str, dict[str, object]]] = {
@@ -25,6 +27,7 @@ WAYS: dict[str, dict[str, dict[str, object]]] = {
     "grpo": {"method": {"name": "grpo", "group_size": 2, "kl_weight": 0.1}},
     "rats_grpo": {"method": {"name": "rats_grpo", "group_size": 2}},
     "zero3-grpo": {"training": {"zero_stage": 3}, "method": {"name": "grpo", "group_size": 2, "kl_weight": 0.1}},
+    "zero3-watched": {"training": {"zero_stage": 3, "watch_every": 2}},
     "zero3-ema": {"training": {"zero_stage": 3}, "teacher": {"source": "ema", "ema_decay": 0.5}},
 }
 
@@ -46,6 +49,8 @@ def run_all(recipes: list[Path], store: Path, out: Path, world_size: int) -> Non
 def runs(tiny_recipe: Recipe, tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """Every way of training, by one rank and by two."""
     recipes = tmp_path_factory.mktemp("recipes")
+    judge = {"name": "judge", "path": tiny_recipe.rewards.train[0].path}
+    tiny_recipe = changed(tiny_recipe, "rewards", heldout=[judge])
     for name, sections in WAYS.items():
         recipe = changed(tiny_recipe, "training", steps=4, checkpoint_every=4)
         for section, values in sections.items():
@@ -77,7 +82,7 @@ def assert_alike_students(one: Path, other: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["zero0", "zero1", "zero2", "zero3", "zero3-ema"])
+@pytest.mark.parametrize("way", ["zero0", "zero1", "zero2", "zero3", "zero3-watched", "zero3-ema"])
 def test_one_rank_and_two_have_the_same_losses(runs: dict[int, Path], way: str) -> None:
     assert_alike(runs[1] / way, runs[2] / way, 1e-6)
     if "ema" not in way:
@@ -113,3 +118,14 @@ def test_two_ranks_record_the_samples_of_both_in_the_order_of_one(runs: dict[int
     ]
     for ours, theirs in zip(one, two, strict=True):
         assert ours["reward_student"] == pytest.approx(theirs["reward_student"], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_two_ranks_see_what_one_sees_and_export_the_same_look(runs: dict[int, Path]) -> None:
+    one, two = (read_watch(runs[world_size] / "zero3-watched" / "watch.jsonl") for world_size in (1, 2))
+    assert [look.step for look in one] == [look.step for look in two] == [0, 2, 4]
+    for ours, theirs in zip(one, two, strict=True):
+        for name, values in ours.values.items():
+            assert theirs.values[name] == pytest.approx(values, abs=1e-4), name
+    results = [read_json(runs[world_size] / "zero3-watched" / "result.json") for world_size in (1, 2)]
+    assert results[0]["exported_step"] == results[1]["exported_step"] == best_point(one).step

@@ -5,7 +5,10 @@ from kfp import dsl
 
 from components.shared.workspace import step_dir
 from components.train_student.component import train_student
+from components.train_student.work import _details, _in_short
 from rats_train.config import load_recipe
+from rats_train.engine.records import read_lines
+from rats_train.evaluation.learning import read_learning
 from rats_train.trajectories.generate import generate
 
 
@@ -22,9 +25,22 @@ def test_it_trains_a_stock_student_and_keeps_no_checkpoint(tiny_recipe, resolved
     assert (Path(student.path) / "model_index.json").is_file()
     assert len((Path(log.path) / "metrics.jsonl").read_text().splitlines()) == 2
     result = json.loads((Path(log.path) / "result.json").read_text())
+    assert [line["step"] for line in read_lines(Path(log.path) / "watch.jsonl")] == [0, 2]
+    assert (Path(log.path) / "alarms.jsonl").read_text() == ""
+    assert metrics.metadata["exported_step"] == 2
     assert metrics.metadata["final_loss"] == result["final_loss"]
     assert "<svg" in Path(curves.path).read_text()
     assert Path(summary.path).read_text().startswith("# 2 steps, final loss ")
     folder = step_dir("train_student", "k1")
     assert not (folder / "checkpoints").exists()
+    assert not (folder / "best").exists()
     assert json.loads((folder / "progress.json").read_text())["step"] == 2
+
+
+def test_the_summary_names_alarms_and_the_prompts_where_the_teacher_leads(guarded_dir):
+    learning = read_learning(guarded_dir)
+    assert _in_short(learning) == "; dead gate at step 150"
+    alarm, lead, rows = _details(learning)
+    assert alarm == "**dead gate, step 150.** All gates were shut. Raise method.tau."
+    assert lead == "The teacher still leads on 10 of 20 prompts, most on:"
+    assert rows.splitlines()[2].startswith("| synthetic prompt 0 | -0.09")

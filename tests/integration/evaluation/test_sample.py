@@ -7,8 +7,9 @@ import torch
 from rats_train.config import RewardSpec, load_recipe
 from rats_train.errors import UserError
 from rats_train.evaluation.arms import plan_arms
+from rats_train.evaluation.heldout import heldout_prompts, image_seeds
 from rats_train.evaluation.report import write_report
-from rats_train.evaluation.sample import evaluate, heldout_prompts, image_seeds
+from rats_train.evaluation.sample import evaluate
 from rats_train.evaluation.scorecard import Scorecard
 from rats_train.evaluation.scores import Scores
 from rats_train.evaluation.verdict import judge

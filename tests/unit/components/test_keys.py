@@ -23,6 +23,7 @@ def recipe(tmp_path, monkeypatch):
         "rewards": {"train": [{"name": "a", "path": "trained"}], "heldout": [{"name": "b", "path": "judge"}]},
         "trajectories": {"prompts": "prompts.txt"},
         "evaluation": {"prompts": "judged.txt"},
+        "training": {"watch_every": 0},
     }
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(values))
     monkeypatch.chdir(tmp_path)
@@ -63,6 +64,22 @@ def test_new_data_at_an_old_path_changes_its_step_and_all_after_it(recipe, tmp_p
     before = recipe()
     (tmp_path / file).write_text("new")
     assert changed(before, recipe()) == STEPS[STEPS.index(first) :]
+
+
+@pytest.mark.parametrize(
+    ("change", "first"), [("judge", "train_student"), ("watched", "train_student"), ("judged", "evaluate_rewards")]
+)
+def test_what_the_watch_sees_changes_the_training(recipe, tmp_path, change, first):
+    lines = [f"{number} owls" for number in range(12)]
+    (tmp_path / "judged.txt").write_text("\n".join(lines))
+    watched = ("training.watch_every=5", "evaluation.count=4")
+    before = recipe(*watched)
+    if change == "judge":
+        (tmp_path / "judge" / "weights").write_text("new")
+    else:
+        lines[-1 if change == "watched" else 0] = "a fox"
+        (tmp_path / "judged.txt").write_text("\n".join(lines))
+    assert changed(before, recipe(*watched)) == STEPS[STEPS.index(first) :]
 
 
 def test_the_same_content_elsewhere_has_the_same_keys(recipe, tmp_path):

@@ -12,6 +12,7 @@ from rats_train.evaluation.draws import Draws, draws_path, save_draws
 from rats_train.evaluation.provenance import Machine, Provenance
 from rats_train.evaluation.scorecard import Scorecard, Settings, build_scorecard
 from rats_train.evaluation.scores import ArmScores, Scores
+from rats_train.evaluation.watched import WatchPoint
 
 PROMPTS, PER_PROMPT = 24, 2
 KINDS = {
@@ -142,3 +143,25 @@ def training_dir(tmp_path) -> Path:
     (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     (folder / "result.json").write_text(json.dumps({"steps": 300, "seconds": 150.0}))
     return folder
+
+
+@pytest.fixture
+def guarded_dir(training_dir) -> Path:
+    """The same folder with the records of samples, watch and alarms: the teacher leads on half of the prompts."""
+    rng = np.random.default_rng(1)
+    samples = [
+        {"step": step, "prompt": f"synthetic prompt {number}", "seed": number, "nfe": 3, "gate": 0.5, "shaping": 0.1}
+        | {"reward_student": 0.7 + 0.01 * number + rng.normal(0, 0.01), "reward_teacher": 0.8}
+        for step in range(1, 301)
+        for number in (step % 20, (step + 7) % 20)
+    ]
+    (training_dir / "samples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in samples))
+    kinds = {"reward_a": "trained", "reward_b": "heldout", "all_correct": "verifier", "diversity_pixels": "diversity"}
+    looks = [
+        WatchPoint(step, 5, kinds, {"reward_a": 1.0, "reward_b": 1.0}, dict.fromkeys(kinds, np.full(32, score)), 1.0)
+        for step, score in ((0, 0.4), (100, 0.5), (200, 0.7), (300, 0.6))
+    ]
+    (training_dir / "watch.jsonl").write_text("".join(json.dumps(look.to_line()) + "\n" for look in looks))
+    alarm = {"name": "dead gate", "step": 150, "seen": "All gates were shut.", "cure": "Raise method.tau."}
+    (training_dir / "alarms.jsonl").write_text(json.dumps(alarm) + "\n")
+    return training_dir

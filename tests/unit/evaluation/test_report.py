@@ -70,6 +70,25 @@ def test_report_tells_verdict_numbers_calls_and_origin(report):
         assert piece in words, piece
 
 
+def test_report_shows_watch_alarms_and_where_the_teacher_leads(evaluation_dir, guarded_dir, tmp_path):
+    path = write_report(tmp_path / "r.html", evaluation=evaluation_dir, gallery_count=1, training=guarded_dir)
+    page = Page(path.read_text())
+    words = " ".join(page.words)
+    for piece in (
+        "Exported are the weights of step 200",
+        "dead gate, step 150",
+        "Raise method.tau.",
+        "Held-out prompts at 5 steps",
+        "Gap, prompt by prompt",
+        "Gate, prompt by prompt",
+        "On 10 of 20 prompts the teacher still leads",
+        "synthetic prompt 0",
+    ):
+        assert piece in words, piece
+    assert all(source.startswith(("data:image/", "#")) for source in page.sources)
+    assert page.open == []
+
+
 def test_report_without_training_or_run_leaves_them_out(evaluation_dir, tmp_path):
     words = write_report(tmp_path / "r.html", evaluation=evaluation_dir, gallery_count=1).read_text()
     assert "How it learned" not in words

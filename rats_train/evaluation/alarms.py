@@ -1,0 +1,160 @@
+"""Alarms over the recorded curves of a training run: what went wrong, when, and what to change.
+
+    alarms = find_alarms(metric_lines, watch_points)
+
+Pure functions of what is on record, so that a resumed run, a report and a doctor all come to the same findings. Each
+looks for its fault from the start of the curve and tells the first step at which it was plain, so that a finding stays
+the same while the curve grows.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from rats_train.evaluation.bootstrap import Values
+from rats_train.evaluation.verdict import KEPT_DIVERSITY
+from rats_train.evaluation.watched import WatchPoint
+
+ALARMS = "alarms.jsonl"
+
+# A change counts when chance over prompts hardly explains it, and when it is large enough to care: checkpoints differ
+# a little from each other for all prompts at once, which the error over prompts does not see.
+_CLEAR_ERRORS = 3.0
+_CLEAR_SPREAD = 0.2
+# Looks in a row that must agree: one bad checkpoint is no trend.
+_LOOKS = 2
+_STRETCH = 50
+_DEAD_GATE = 0.05
+_EARLY, _RECENT, _EXPLODED = 50, 10, 10.0
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One fault: its name, the step at which it was plain, what was seen, and what to change, a sentence each."""
+
+    name: str
+    step: int
+    seen: str
+    cure: str
+
+
+def find_alarms(lines: Sequence[Mapping[str, Any]], points: Sequence[WatchPoint]) -> list[Alarm]:
+    """Every alarm that the records give cause for, by step.
+
+    Args:
+        lines: one mapping a training step, ascending: ``step``, ``grad_norm``, and the gate's extremes if it has one.
+        points: the looks of the watch, ascending.
+    """
+    found = [
+        reward_hacking(points),
+        diversity_collapse(points),
+        dead_gate(_column(lines, "step"), _column(lines, "gate_min"), _column(lines, "gate_max")),
+        *(exploding_gradients(_column(lines, "step"), _column(lines, name), name) for name in _norms(lines)),
+    ]
+    return sorted((alarm for alarm in found if alarm is not None), key=lambda alarm: alarm.step)
+
+
+def read_alarms(path: Path) -> list[Alarm]:
+    """The alarms that a training run kept in its ``alarms.jsonl``; none where there is no such file."""
+    return [Alarm(**json.loads(line)) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def reward_hacking(points: Sequence[WatchPoint]) -> Alarm | None:
+    """The trained reward is clearly up while a held-out reward or the verifier is clearly down.
+
+    Both are measured from the look at which the falling one was best, over the same prompts, and must show at two
+    looks in a row.
+    """
+    for end in range(_LOOKS + 1, len(points) + 1):
+        earlier, last = points[: end - _LOOKS], points[end - _LOOKS : end]
+        for metric in last[-1].of_kind("heldout", "verifier"):
+            peak = max(earlier, key=lambda point: point.mean(metric))
+            if all(_hacked(peak, point, metric) for point in last):
+                seen = (
+                    f"{metric} fell from {peak.mean(metric):.3f} at step {peak.step} to {last[-1].mean(metric):.3f} on "
+                    "the watched prompts, while the trained reward rose."
+                )
+                cure = (
+                    "Raise method.alpha, lower training.learning_rate or training.steps, or train on a second reward "
+                    "as well; what is exported is the best look, not the last."
+                )
+                return Alarm("reward hacking", last[-1].step, seen, cure)
+    return None
+
+
+def diversity_collapse(points: Sequence[WatchPoint]) -> Alarm | None:
+    """Images of one prompt have come to resemble each other: less than half of the first look's distance, twice."""
+    for end in range(_LOOKS + 1, len(points) + 1):
+        first, last = points[0], points[end - _LOOKS : end]
+        for metric in first.of_kind("diversity"):
+            if all(point.mean(metric) < KEPT_DIVERSITY * first.mean(metric) for point in last):
+                seen = (
+                    f"{metric} between seeds of one prompt fell from {first.mean(metric):.3f} at step {first.step} to "
+                    f"{last[-1].mean(metric):.3f}: other seeds draw nearly the same picture."
+                )
+                cure = "Raise method.alpha or method.tau, so that the teacher holds on longer, or train for less."
+                return Alarm("diversity collapse", last[-1].step, seen, cure)
+    return None
+
+
+def dead_gate(steps: Values, gate_min: Values, gate_max: Values) -> Alarm | None:
+    """Every gate of a long stretch is shut, or every one is wide open: it has stopped telling prompts apart."""
+    shut, wide = _stretch_end(gate_max < _DEAD_GATE), _stretch_end(gate_min > 1 - _DEAD_GATE)
+    if shut is not None and (wide is None or shut < wide):
+        seen = f"All gates were below {_DEAD_GATE} for {_STRETCH} steps: the teacher has no say any more."
+        cure = "Raise method.tau, or stop here if the held-out reward is up; if it is not, the trained reward is gamed."
+        return Alarm("dead gate", int(steps[shut]), seen, cure)
+    if wide is not None:
+        seen = f"All gates were above {1 - _DEAD_GATE} for {_STRETCH} steps: this is plain imitation of the teacher."
+        cure = "Raise method.tau towards the size of the reward gap; if the gap does not close, training.learning_rate."
+        return Alarm("dead gate", int(steps[wide]), seen, cure)
+    return None
+
+
+def exploding_gradients(steps: Values, norms: Values, name: str = "grad_norm") -> Alarm | None:
+    """The median gradient norm of ten steps is ten times that of the first fifty; single spikes are none."""
+    if len(norms) < _EARLY + _RECENT:
+        return None
+    early = float(np.median(norms[:_EARLY]))
+    recent = np.median(np.lib.stride_tricks.sliding_window_view(norms[_EARLY:], _RECENT), axis=1)
+    high = np.flatnonzero(recent > _EXPLODED * early)
+    if not len(high):
+        return None
+    seen = f"{name} rose from {early:.3g} over the first {_EARLY} steps to {recent[high[0]]:.3g}, before clipping."
+    cure = "Lower training.learning_rate, or set method.backprop_steps so that the reward reaches through fewer steps."
+    return Alarm("exploding gradients", int(steps[_EARLY + _RECENT - 1 + high[0]]), seen, cure)
+
+
+def _hacked(peak: WatchPoint, now: WatchPoint, metric: str) -> bool:
+    trained_then, trained_now = peak.reward("trained"), now.reward("trained")
+    assert trained_then is not None
+    assert trained_now is not None
+    return _clearly_below(peak.values[metric], now.values[metric]) and _clearly_below(trained_now, trained_then)
+
+
+def _clearly_below(high: Values, low: Values) -> bool:
+    """Whether ``low[P]`` lies below ``high[P]`` by more than chance and by a good part of the spread of prompts."""
+    drop = high - low
+    error = drop.std(ddof=1) / np.sqrt(len(drop))
+    return bool(drop.mean() > max(_CLEAR_ERRORS * error, _CLEAR_SPREAD * high.std(ddof=1)))
+
+
+def _stretch_end(holds: Any) -> int | None:
+    """Index at which a condition has held ``_STRETCH`` times in a row for the first time."""
+    if len(holds) < _STRETCH:
+        return None
+    full = np.flatnonzero(np.lib.stride_tricks.sliding_window_view(holds, _STRETCH).all(axis=1))
+    return int(full[0]) + _STRETCH - 1 if len(full) else None
+
+
+def _column(lines: Sequence[Mapping[str, Any]], name: str) -> Values:
+    """One value a line; empty where a method does not record it."""
+    return cast(Values, np.array([line[name] for line in lines if name in line], dtype=np.float64))
+
+
+def _norms(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [name for name in (lines[0] if lines else {}) if name.endswith("grad_norm")]

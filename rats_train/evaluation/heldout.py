@@ -1,0 +1,82 @@
+"""Which prompts and seeds judge a student: those of the evaluation, and others to watch it by while it trains.
+
+The two share nothing. Whoever picks the best checkpoint by the prompts that later decide on promotion has tuned the
+student on its own examination.
+"""
+
+from collections.abc import Sequence
+
+from rats_train.config import Recipe
+from rats_train.errors import UserError
+from rats_train.prompt_file import read_prompts
+from rats_train.seeds import derived_seed
+from rats_train.world import grammar
+
+WATCHED = 32
+"""Prompts of the watch: enough to tell a step of 0.02 in reward from noise, and about one training step to draw."""
+WATCHED_SEEDS = 2
+"""Images a prompt: the fewest that have a diversity."""
+_FEWEST = 8
+# The embedded prompts that the evaluation draws first are left alone however many of them it is asked for, so that
+# judging more of them later does not change what a student was watched by, and with that which weights were kept.
+_RESERVED = 512
+
+
+def heldout_prompts(recipe: Recipe) -> list[str]:
+    """The prompts to judge on, each once.
+
+    Raises:
+        UserError: the prompt file is missing or holds fewer different prompts than ``evaluation.count``.
+    """
+    wanted, source = recipe.evaluation.count, recipe.evaluation.prompts
+    if source == "embedded":
+        return grammar.heldout_prompts(wanted, recipe.seed)
+    lines = _different_lines(source)
+    if len(lines) < wanted:
+        raise UserError(
+            f"evaluation.count is {wanted}, but {source} holds {len(lines)} different prompts; set it to that."
+        )
+    return lines[:wanted]
+
+
+def image_seeds(recipe: Recipe) -> list[int]:
+    """One seed an image, prompt by prompt, the same for every arm."""
+    count = recipe.evaluation.count * recipe.evaluation.images_per_prompt
+    return [derived_seed(recipe.seed, "evaluation", row) for row in range(count)]
+
+
+def watch_prompts(recipe: Recipe) -> list[str]:
+    """The prompts to watch training by, each once; none of them is in `heldout_prompts`.
+
+    Embedded ones come from another draw of the held-out side. Of a prompt file they are the last lines, which the
+    evaluation reaches last.
+
+    Raises:
+        UserError: the prompt file is missing, or holds too few lines beside those of the evaluation.
+    """
+    judged, source = recipe.evaluation.count, recipe.evaluation.prompts
+    if source == "embedded":
+        reserved = set(grammar.heldout_prompts(max(judged, _RESERVED), recipe.seed))
+        drawn = grammar.heldout_prompts(WATCHED + len(reserved), derived_seed(recipe.seed, "watch"))
+        return [prompt for prompt in drawn if prompt not in reserved][:WATCHED]
+    left = _different_lines(source)[judged:]
+    if len(left) < _FEWEST:
+        raise UserError(
+            f"training.watch_every needs {_FEWEST} held-out prompts that the evaluation leaves, and {source} has "
+            f"{len(left)} beyond evaluation.count {judged}: add lines, judge fewer, or set training.watch_every=0."
+        )
+    return left[-WATCHED:]
+
+
+def watch_seeds(recipe: Recipe, prompts: int) -> list[int]:
+    """`WATCHED_SEEDS` seeds for each of ``prompts`` prompts, of another stream than `image_seeds`."""
+    return [derived_seed(recipe.seed, "watch", row) for row in range(prompts * WATCHED_SEEDS)]
+
+
+def watched_budget(steps: Sequence[int]) -> int:
+    """The middle budget, the lower of two: one stands for all, at a middle price."""
+    return sorted(steps)[(len(steps) - 1) // 2]
+
+
+def _different_lines(source: str) -> list[str]:
+    return list(dict.fromkeys(read_prompts(source, "evaluation.prompts")))
