@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -123,13 +122,18 @@ def draw_gate(axes: Axes, curve: Curve) -> None:
 PANELS = {"reward": draw_rewards, "gap": draw_gap, "gate": draw_gate}
 
 
-def _panels(curve: Curve) -> dict[str, Callable[[Axes, Curve], None]]:
-    return {name: draw for name, draw in PANELS.items() if name != "gate" or curve.has_gate}
+def _panels(curve: Curve) -> dict[str, Callable[[Axes], None]]:
+    """The panels of this curve, each ready to draw on axes."""
+
+    def of(draw: Callable[[Axes, Curve], None]) -> Callable[[Axes], None]:
+        return lambda axes: draw(axes, curve)
+
+    return {name: of(draw) for name, draw in PANELS.items() if name != "gate" or curve.has_gate}
 
 
 def curve_svgs(curve: Curve) -> dict[str, str]:
     """One inline ``<svg>`` a panel, transparent, coloured like the text around it."""
-    return {name: inline_svg(partial(draw, curve=curve)) for name, draw in _panels(curve).items()}
+    return {name: inline_svg(panel) for name, panel in _panels(curve).items()}
 
 
 def save_curves(curve: Curve, path: Path) -> None:
@@ -138,5 +142,5 @@ def save_curves(curve: Curve, path: Path) -> None:
         panels = _panels(curve)
         figure = Figure(figsize=(4.5 * len(panels), 3.8), layout="constrained")
         for axes, draw in zip(figure.subplots(1, len(panels)), panels.values(), strict=True):
-            draw(axes, curve)
+            draw(axes)
         figure.savefig(path, dpi=120)
