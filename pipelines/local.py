@@ -33,7 +33,7 @@ def run_pipeline(recipe: str, overrides: Sequence[str], workspace: Path, console
         RetryableError: a step was interrupted; the same command carries on.
         StepFailedError: a step failed.
     """
-    from rats_train.evaluation.provenance import source_commit
+    from rats_train.provenance import source_commit
 
     loaded = load_recipe(recipe, overrides)
     workspace = workspace.resolve()

@@ -12,8 +12,8 @@ from rich.table import Table
 from scipy import stats
 
 from pipelines.benchmark.rows import Row
-from rats_train.evaluation.provenance import describe_machine, package_versions, source_commit
 from rats_train.files import atomic_write_text, write_json
+from rats_train.provenance import describe_machine, package_versions, source_commit
 
 Interval = tuple[float, float]
 

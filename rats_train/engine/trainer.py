@@ -22,11 +22,11 @@ from rats_train.engine.roles import Roles
 from rats_train.engine.stop import StopRequest
 from rats_train.engine.watch import Watch
 from rats_train.errors import RetryableError, UserError
-from rats_train.evaluation.provenance import package_versions
 from rats_train.files import write_json
 from rats_train.methods.base import STUDENT, StepContext
 from rats_train.methods.build import build_method
 from rats_train.models.sd3 import load_sd3
+from rats_train.provenance import package_versions
 from rats_train.rewards.build import load_rewards
 from rats_train.seeds import derived_seed
 from rats_train.trajectories.order import rank_rows, step_rows

@@ -19,9 +19,9 @@ from rats_train.evaluation.gallery import read_gallery, save_grid
 from rats_train.evaluation.heldout import heldout_prompts, image_seeds
 from rats_train.evaluation.judges import Judges
 from rats_train.evaluation.painter import Painter
-from rats_train.evaluation.provenance import describe_provenance
 from rats_train.evaluation.scorecard import build_scorecard, read_settings
 from rats_train.evaluation.scores import ArmScores, Scores
+from rats_train.provenance import describe_provenance
 
 OnProgress = Callable[[int, int, str], None]
 """Called with network evaluations done, evaluations in all, and the arm that is being drawn."""

@@ -14,9 +14,9 @@ from rats_train.config import Recipe
 from rats_train.errors import UserError
 from rats_train.evaluation.arms import student_arm, teacher_arm, unguided_arm
 from rats_train.evaluation.bootstrap import bootstrap_mean, paired_bootstrap
-from rats_train.evaluation.provenance import Provenance
 from rats_train.evaluation.scores import Kind, Scores
 from rats_train.files import atomic_write_text, read_json
+from rats_train.provenance import Provenance
 
 NOTE = (
     "nfe keys are the student's steps, one evaluation each. teacher_same_nfe takes as many steps on the same noise "

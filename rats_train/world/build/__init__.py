@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from rats_train.errors import UserError
+from rats_train.files import write_json
+from rats_train.provenance import describe_machine, package_versions, source_commit
 
 Stage = Literal["autoencoder", "reward_a", "reward_b", "teacher"]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
 
 
 def build_stage(stage: str, out: Path) -> None:
-    """Run one stage; its result is ``out/<stage>``, its log is kept beside it.
+    """Run one stage; its result is ``out/<stage>``, with the log of its training and what it was built by in it.
 
     Raises:
         UserError: unknown stage, or the teacher is asked for before the autoencoder.
@@ -35,6 +37,8 @@ def build_stage(stage: str, out: Path) -> None:
     else:
         raise UserError(f"Unknown step '{stage}' of the world's build: choose from {', '.join(STAGES)}.")
     shutil.copy(work / f"{stage}.jsonl", out / stage / "training_log.jsonl")
+    record = {"commit": source_commit(), "versions": package_versions(), "machine": describe_machine().model_dump()}
+    write_json(out / stage / "build.json", record | {"command": f"rats world build --step {stage}"})
 
 
 def build(out: Path, step: str = "all") -> None:

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from rats_train.evaluation.draws import Draws, draws_path, save_draws
-from rats_train.evaluation.provenance import Machine, Provenance
 from rats_train.evaluation.scorecard import Scorecard, Settings, build_scorecard
 from rats_train.evaluation.scores import ArmScores, Scores
 from rats_train.evaluation.watched import WatchPoint
+from rats_train.provenance import Machine, Provenance
 
 PROMPTS, PER_PROMPT = 24, 2
 KINDS = {

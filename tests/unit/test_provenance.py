@@ -2,7 +2,7 @@ import subprocess
 
 import pytest
 
-from rats_train.evaluation.provenance import describe_provenance, source_commit
+from rats_train.provenance import describe_provenance, source_commit
 
 
 @pytest.fixture
