@@ -24,7 +24,7 @@ from rats_train.evaluation.alarms import Alarm
 from rats_train.evaluation.heldout import WATCHED, watch_prompts
 from rats_train.evaluation.watched import WatchPoint
 from tests.integration.conftest import changed
-from tests.integration.test_resume import Interrupt
+from tests.integration.test_resume import Interrupt, flip_byte
 
 Plant = Callable[[Sequence[float]], None]
 
@@ -173,6 +173,20 @@ def test_a_crash_after_a_new_best_falls_back_with_the_old_one(
     train(recipe, tiny_store, tmp_path, ranks)
     assert result(tmp_path)["exported_step"] == 2
     assert best(tmp_path) == ["step-000002.safetensors"]
+
+
+def test_a_damaged_checkpoint_falls_back_with_the_best_of_its_time(
+    watched: Recipe, tiny_store: Path, ranks: Ranks, plant: Plant, tmp_path: Path
+) -> None:
+    plant([0, 0.2, 0.3, 0.1])
+    with pytest.MonkeyPatch.context() as patch:
+        Interrupt(patch, 4)
+        with pytest.raises(RetryableError):
+            train(watched, tiny_store, tmp_path, ranks)
+    flip_byte(tmp_path / "checkpoints" / "step-000004" / "student" / "mp_rank_00_model_states.pt")
+    plant([0, 0.2, 0.1, 0.1])
+    train(watched, tiny_store, tmp_path, ranks)
+    assert result(tmp_path)["resumed_from"] == result(tmp_path)["exported_step"] == 2
 
 
 def test_a_run_that_died_before_its_first_checkpoint_begins_anew(

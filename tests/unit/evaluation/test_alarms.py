@@ -120,6 +120,10 @@ def test_a_gate_that_is_shut_now_and_then_is_alive() -> None:
     assert find_alarms(steps(gate=gate), []) == []
 
 
+def test_gates_that_differ_between_prompts_are_alive() -> None:
+    assert find_alarms([{"step": step, "gate_min": 0.0, "gate_max": 1.0} for step in range(1, 101)], []) == []
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_exploding_gradients(seed) -> None:
     (alarm,) = find_alarms(steps(seed, norm=0.8 * np.where(np.arange(STEPS) < 200, 1, 25)), [])
