@@ -23,7 +23,9 @@ class RowCost:
 def row_cost(recipe: Recipe) -> RowCost:
     """The cost of one row at the mean budget; what is kept, at the greatest."""
     method = recipe.method
-    cost = RowCost() if isinstance(method, GrpoMethod) else _served_chain(recipe)
+    # GRPO learns nothing from the served chain, and draws it to record its reward.
+    recorded = RowCost(sum(recipe.student.steps) / len(recipe.student.steps), 1)
+    cost = recorded if isinstance(method, GrpoMethod) else _served_chain(recipe)
     return cost + _groups(recipe, method) if isinstance(method, PolicySettings) else cost
 
 

@@ -139,6 +139,7 @@ def build_teacher(vae_dir: Path, out: Path, work: Path) -> None:
 
 def save_pipeline(model: Teacher, vae: AutoencoderKL, tokenizer: CLIPTokenizer, out: Path) -> None:
     """Write the stock directory, safetensors only."""
+    vae.register_to_config(_name_or_path=None)  # where it was built is nobody's business
     StableDiffusion3Pipeline(
         transformer=model.transformer,
         vae=vae,

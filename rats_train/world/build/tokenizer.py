@@ -1,15 +1,16 @@
 """A CLIP tokenizer in which every word of the grammar is one token; any other text falls apart into letters."""
 
-import json
+from collections import Counter
+from itertools import pairwise
 from typing import Any, Final
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizer
 
 from rats_train.world.vocabulary import BACKGROUNDS, COUNT_WORDS, NOUNS, RELATIONS
 
 MAX_LENGTH: Final = 16
-START, END = "<|startoftext|>", "<|endoftext|>"
+START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
 
 
 def grammar_words() -> list[str]:
@@ -19,16 +20,34 @@ def grammar_words() -> list[str]:
 
 
 def build_tokenizer() -> CLIPTokenizer:
-    """Byte-level BPE, merged until each grammar word is whole."""
-    words = grammar_words()
-    bpe = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
-    bpe.pre_tokenizer = pre_tokenizers.Whitespace()
-    letters = sorted(set("".join(words)))
-    trainer = trainers.BpeTrainer(vocab_size=4000, min_frequency=0, end_of_word_suffix="</w>", initial_alphabet=letters)
-    bpe.train_from_iterator(words, trainer)
-    merges: Any = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
+    """Byte-level BPE, merged until each grammar word is whole; the same at every call, for builds are resumed."""
+    merges: Any = learn_merges(grammar_words())
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    pieces = [START, END, *alphabet, *(f"{c}</w>" for c in alphabet)]
+    pieces = [START, END, *alphabet, *(f"{c}{WORD_END}" for c in alphabet)]
     pieces += [piece for piece in dict.fromkeys("".join(pair) for pair in merges) if piece not in set(pieces)]
     vocabulary: Any = {piece: i for i, piece in enumerate(pieces)}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_LENGTH)
+
+
+def learn_merges(words: list[str]) -> list[tuple[str, str]]:
+    """Merge the commonest pair of pieces, the first in the alphabet among equals, until every word is one piece.
+
+    The trainer of the tokenizers library breaks such ties anew in every process.
+    """
+    spelled = [[*word[:-1], word[-1] + WORD_END] for word in words]
+    merges = []
+    while counts := Counter(pair for pieces in spelled for pair in pairwise(pieces)):
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        merges.append(best)
+        spelled = [_merged(pieces, best) for pieces in spelled]
+    return merges
+
+
+def _merged(pieces: list[str], pair: tuple[str, str]) -> list[str]:
+    merged: list[str] = []
+    for piece in pieces:
+        if merged and (merged[-1], piece) == pair:
+            merged[-1] += piece
+        else:
+            merged.append(piece)
+    return merged

@@ -157,11 +157,12 @@ def test_recomputing_activations_changes_no_gradient(case: Case, grpo: Recipe) -
 
 
 def test_rats_with_a_policy_gradient_is_the_sum_of_both(case: Case, grpo: Recipe) -> None:
-    recipe = with_method(case.recipe, "rats_grpo", group_size=4, alpha=2.5)
+    recipe = with_method(case.recipe, "rats_grpo", group_size=4, alpha=2.5, tau=10.0)
     case.rewards = [Brightness()]
-    result, rats = case.step(recipe), case.step(changed(case.recipe, "method", alpha=1.0))
+    result, rats = case.step(recipe), case.step(changed(case.recipe, "method", tau=10.0))
     torch.testing.assert_close(result.samples["gate"], rats.samples["gate"])
     shaping = (rats.samples["gate"] * rats.samples["shaping"]).mean()
+    assert shaping > 1e-3
     torch.testing.assert_close(
         result.losses[STUDENT], case.step(grpo).losses[STUDENT] + 2.5 * shaping, atol=1e-6, rtol=1e-5
     )

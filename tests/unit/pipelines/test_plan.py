@@ -55,8 +55,8 @@ def test_an_online_teacher_costs_its_rollouts(recipe):
         (["method.name=rats", "method.backprop_steps=2"], 5 * 3, 3, 2),
         (["method.name=distill"], 5 * 3, 1, 8),
         (["method.name=reward_only", "method.backprop_steps=2"], 5 * 3, 3, 2),
-        (["method.name=grpo", "method.group_size=4"], 4 * (4 * 3 + 1), 4, 4 * 7),
-        (["method.name=grpo", "method.group_size=4", "method.kl_weight=1"], 4 * (4 * 4 + 1), 4, 4 * 7),
+        (["method.name=grpo", "method.group_size=4"], 5 + 4 * (4 * 3 + 1), 5, 4 * 7),
+        (["method.name=grpo", "method.group_size=4", "method.kl_weight=1"], 5 + 4 * (4 * 4 + 1), 5, 4 * 7),
         (["method.name=rats_grpo", "method.group_size=4"], 5 * 3 + 4 * (4 * 3 + 1), 1 + 4, 8 + 4 * 7),
     ],
 )

@@ -1,6 +1,8 @@
 """The builds of the embedded models: exact resume, whole words, wrong captions that are wrong, clear errors."""
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,12 @@ def test_every_word_of_the_grammar_is_one_token() -> None:
     assert [word for word in grammar_words() if len(tokenizer.tokenize(word)) != 1] == []
     assert tokenizer.unk_token_id not in tokenizer("a zebra in Ünder").input_ids[1:-1]
     assert len(tokenizer("a fox, blue background", padding="max_length").input_ids) == tokenizer.model_max_length
+
+
+def test_another_process_builds_the_same_tokenizer() -> None:
+    code = "from rats_train.world.build.tokenizer import build_tokenizer as b; print(sorted(b().get_vocab().items()))"
+    vocabulary = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert vocabulary.strip() == str(sorted(build_tokenizer().get_vocab().items()))
 
 
 @pytest.mark.parametrize("name", DESIGNS)
