@@ -157,6 +157,8 @@ class Trajectories(Section):
 class Training(Section):
     """The optimiser and the machine; ``batch_size`` counts all ranks together.
 
+    ``learning_rate`` is the peak: reached after a twentieth of the steps, then a cosine down to a hundredth of it.
+
     Every ``watch_every`` steps (0: never) the student draws a few held-out prompts, and what scores best on the
     held-out rewards is exported; after ``patience`` such looks without a new best training ends (null: it does not).
     """

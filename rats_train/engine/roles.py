@@ -32,9 +32,9 @@ class Roles:
         """What a method calls as a transformer, by role."""
         return {**self._copies, **self.engines}
 
-    def learn(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
+    def learn(self, losses: Mapping[str, Tensor], learning_rate: float) -> dict[str, float]:
         """One optimiser step for each loss; the norm of its gradient before clipping, by role."""
-        return {name: _learn(self.engines[name], loss) for name, loss in losses.items()}
+        return {name: _learn(self.engines[name], loss, learning_rate) for name, loss in losses.items()}
 
     @torch.no_grad()
     def follow(self, step: int) -> None:
@@ -105,7 +105,9 @@ def _config(training: Training, ranks: Ranks) -> dict[str, Any]:
     }
 
 
-def _learn(engine: Any, loss: Tensor) -> float:
+def _learn(engine: Any, loss: Tensor, learning_rate: float) -> float:
+    for group in engine.optimizer.param_groups:
+        group["lr"] = learning_rate
     engine.backward(loss)
     norm = None
     if engine.zero_optimization_stage() == 0 and not engine.bfloat16_enabled():

@@ -23,6 +23,7 @@ from rats_train.engine.stop import StopRequest
 from rats_train.engine.watch import Watch
 from rats_train.errors import RetryableError, UserError
 from rats_train.files import write_json
+from rats_train.learning_rate import learning_rate
 from rats_train.methods.base import STUDENT, StepContext
 from rats_train.methods.build import build_method
 from rats_train.models.sd3 import load_sd3
@@ -92,7 +93,8 @@ class Trainer:
         result = ranks.together(lambda: self._method.step(batch, self._context(step)))
         losses = {role: ranks.mean(loss) for role, loss in result.losses.items()}
         self._check_finite("loss", losses, step)
-        norms = self._roles.learn(result.losses)
+        rate = learning_rate(step, recipe.training.steps, recipe.training.learning_rate, recipe.training.steps // 20)
+        norms = self._roles.learn(result.losses, rate)
         self._check_finite("gradient norm", norms, step)
         self._roles.follow(step)
         samples = ranks.gather(result.samples)
@@ -101,6 +103,7 @@ class Trainer:
             **_by_role("loss", losses),
             **self._method.summarise(samples),
             **_by_role("grad_norm", norms),
+            "learning_rate": rate,
             "seconds": round(time.monotonic() - start, 4),
         }
         return metrics, self._sample_records(step + 1, rows, samples)

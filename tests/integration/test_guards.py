@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from rats_train.config import Recipe
-from rats_train.engine import guards
+from rats_train.engine import guards, trainer
 from rats_train.engine.identity import identify
 from rats_train.engine.ranks import Ranks
 from rats_train.engine.records import read_lines
@@ -23,6 +23,7 @@ from rats_train.errors import RetryableError, UserError
 from rats_train.evaluation.alarms import Alarm
 from rats_train.evaluation.heldout import WATCHED, watch_prompts
 from rats_train.evaluation.watched import WatchPoint
+from rats_train.learning_rate import learning_rate
 from tests.integration.conftest import changed
 from tests.integration.test_resume import Interrupt, flip_byte
 
@@ -107,18 +108,19 @@ def test_the_watch_does_not_change_what_is_learned(
 
 
 def test_what_is_exported_is_the_best_look(
-    watched: Recipe, tiny_store: Path, ranks: Ranks, plant: Plant, tmp_path: Path
+    watched: Recipe, tiny_store: Path, ranks: Ranks, plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant([0.9, 0.1, 0.3, 0.2])
     train(watched, tiny_store, tmp_path / "whole", ranks)
     assert (result(tmp_path / "whole")["exported_step"], result(tmp_path / "whole")["steps"]) == (4, 6)
     assert best(tmp_path / "whole") == ["step-000004.safetensors"]
-    # The same run, ended at its best step, is what came out.
+    # The same run, which learns no more after its best step, ends with what came out.
     plant([0.0, 0.1, 0.2, 0.3])
-    train(changed(watched, "training", steps=4), tiny_store, tmp_path / "short", ranks)
-    assert_equal_weights(student(tmp_path / "whole"), student(tmp_path / "short"))
-    last = load_file(tmp_path / "short" / "best" / "step-000004.safetensors")
-    assert_equal_weights(student(tmp_path / "short"), last)
+    monkeypatch.setattr(trainer, "learning_rate", lambda step, *rest: learning_rate(step, *rest) if step < 4 else 0.0)
+    train(watched, tiny_store, tmp_path / "frozen", ranks)
+    assert_equal_weights(student(tmp_path / "whole"), student(tmp_path / "frozen"))
+    last = load_file(tmp_path / "frozen" / "best" / "step-000006.safetensors")
+    assert_equal_weights(student(tmp_path / "frozen"), last)
 
 
 @pytest.mark.parametrize(("scores", "stops"), [([0, 0.3, 0.2, 0.1], [2, 3]), ([0, 0.1, 0.3, 0.2], [3, 5])])

@@ -5,7 +5,6 @@ stopped. Every batch is a function of (seed, step): a resumed run sees the same 
 """
 
 import json
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,17 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from rats_train.learning_rate import learning_rate
+
 Loss = Callable[[int, torch.Generator], tuple[Tensor, dict[str, float]]]
 
 SAVE_EVERY_SECONDS: Final = 120.0
-
-
-def learning_rate(step: int, steps: int, peak: float, warmup: int = 100) -> float:
-    """Linear warm-up, then a cosine down to one hundredth of the peak."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    progress = (step - warmup) / max(1, steps - warmup)
-    return peak * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * progress)))
+WARMUP: Final = 100
 
 
 class Checkpoint:
@@ -89,7 +83,7 @@ def train(
     with Progress(*columns) as progress, (work / f"{name}.jsonl").open("a") as log:
         task = progress.add_task(name, total=steps, completed=done, log="")
         for step in range(done, steps):
-            optimizer.param_groups[0]["lr"] = learning_rate(step, steps, peak_lr)
+            optimizer.param_groups[0]["lr"] = learning_rate(step, steps, peak_lr, WARMUP)
             value, metrics = loss(step, torch.Generator().manual_seed(seed * 1_000_003 + step))
             optimizer.zero_grad(set_to_none=True)
             value.backward()

@@ -41,14 +41,6 @@ def test_a_build_that_was_stopped_ends_as_if_it_had_not_been(tmp_path: Path, mon
         assert torch.equal(value, resumed[name]), name
 
 
-def test_the_learning_rate_warms_up_and_comes_down() -> None:
-    rates = [loop.learning_rate(step, 1000, 1.0) for step in range(1000)]
-    assert rates[0] == pytest.approx(0.01)
-    assert max(rates) == pytest.approx(1.0)
-    assert rates[-1] == pytest.approx(0.01, abs=1e-3)
-    assert rates[100:] == sorted(rates[100:], reverse=True)
-
-
 def test_every_word_of_the_grammar_is_one_token() -> None:
     tokenizer = build_tokenizer()
     assert [word for word in grammar_words() if len(tokenizer.tokenize(word)) != 1] == []
