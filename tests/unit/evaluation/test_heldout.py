@@ -33,7 +33,7 @@ def test_watch_and_evaluation_share_neither_prompt_nor_seed(seed: int, count: in
 
 def test_judging_more_prompts_later_leaves_the_watch_as_it_was() -> None:
     assert watch_prompts(emoji(count=96)) == watch_prompts(emoji(count=512))
-    assert watch_prompts(emoji(count=96)) != watch_prompts(emoji(count=96).model_copy(update={"seed": 1}))
+    assert watch_prompts(emoji(count=96)) != watch_prompts(emoji(count=96).model_copy(update={"seed": 2}))
 
 
 def test_of_a_file_the_last_lines_are_watched(tmp_path) -> None:
