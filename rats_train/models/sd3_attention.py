@@ -1,8 +1,8 @@
 """Joint attention that counts one padding token as often as the stock SD3 pipeline repeats it.
 
 Stock diffusers fills the place of an absent T5 encoder with 256 zero tokens. Equal tokens stay equal through joint
-attention, so one of them is computed and its attention weight multiplied: ``softmax(q k + log n)``. For small pictures
-that is two thirds of the time of a forward pass and half of a training step; the result differs by rounding alone.
+attention, so one of them is computed and its attention weight multiplied: ``softmax(q k + log n)``. The result differs
+by rounding alone.
 """
 
 import math
