@@ -64,7 +64,9 @@ def _hashing() -> hashing.Config:
 
 def _reason(error: Exception) -> str:
     _, mismatch, differences = str(error).partition("Signature mismatch: ")
-    if mismatch:  # followed by a list of sentences as Python writes it; the digests in them tell nobody anything
+    if mismatch:
+        # A list of sentences follows, as Python writes it; literal_eval reads literals and runs nothing. The digests in
+        # the sentences tell nobody anything.
         return "; ".join(each.split(": Expected")[0] for each in ast.literal_eval(differences))
     if "Key mismatch" in str(error):
         return "it is signed by a key that is not the trusted one"

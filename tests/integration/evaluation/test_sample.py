@@ -114,6 +114,7 @@ def test_finished_arms_are_reused_and_only_missing_ones_drawn(recipe, student_di
     evaluate(recipe, student_dir, out)
     changed = {path.name for path in (out / "arms").iterdir() if stamps[path.name] != path.stat().st_mtime_ns}
     assert changed == {"student_2.safetensors"}
+    # safetensors' own load, of bytes: there is no code in that format to run.
     assert safetensors.torch.load(pixels)["images"].equal(
         safetensors.torch.load_file(out / "arms" / "student_2.safetensors")["images"]
     )
