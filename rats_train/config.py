@@ -67,39 +67,31 @@ class Rewards(Section):
     heldout: list[RewardSpec] = []
 
 
-class Imitation(Section):
-    """The distance to the teacher: ``horizons: final`` matches the results alone, ``all`` each student step besides."""
-
-    horizons: Horizons = "all"
-    cosine_weight: Weight = 1.0
-    l2_weight: Weight = 1.0
-
-
-class GatedImitation(Imitation):
-    """``alpha`` * gate * distance, the gate of temperature ``tau`` (in units of the reward).
+class RatsMethod(Section):
+    """RATS: loss = reward + ``alpha`` * gate * shaping, the gate of temperature ``tau`` (in units of the reward).
 
     ``gate: hard`` follows the teacher wholly where it is better and nowhere else; ``tau`` then plays no part.
-    """
-
-    alpha: Weight = 1.0
-    tau: Positive = 0.05
-    gate: Literal["soft", "hard"] = "soft"
-
-
-class RatsMethod(GatedImitation):
-    """RATS: loss = reward + ``alpha`` * gate * shaping.
-
-    ``backprop_steps`` lets the reward's gradient through the last k student steps only; null lets it through all.
+    ``horizons: final`` matches the results alone, ``all`` each student step besides. ``backprop_steps`` lets the
+    reward's gradient through the last k student steps only; null lets it through all.
     """
 
     name: Literal["rats"] = "rats"
+    alpha: Weight = 1.0
+    tau: Positive = 0.05
+    gate: Literal["soft", "hard"] = "soft"
+    horizons: Horizons = "all"
+    cosine_weight: Weight = 1.0
+    l2_weight: Weight = 1.0
     backprop_steps: Count | None = None
 
 
-class DistillMethod(Imitation):
+class DistillMethod(Section):
     """Rigid imitation of the teacher: the shaping of RATS with its gate open at all times, and no reward."""
 
     name: Literal["distill"] = "distill"
+    horizons: Horizons = "all"
+    cosine_weight: Weight = 1.0
+    l2_weight: Weight = 1.0
 
 
 class RewardOnlyMethod(Section):
@@ -130,10 +122,16 @@ class GrpoMethod(PolicySettings):
     name: Literal["grpo"] = "grpo"
 
 
-class RatsGrpoMethod(PolicySettings, GatedImitation):
+class RatsGrpoMethod(PolicySettings):
     """RATS with a policy gradient for its reward term: loss = grpo + ``alpha`` * gate * shaping."""
 
     name: Literal["rats_grpo"] = "rats_grpo"
+    alpha: Weight = 1.0
+    tau: Positive = 0.05
+    gate: Literal["soft", "hard"] = "soft"
+    horizons: Horizons = "all"
+    cosine_weight: Weight = 1.0
+    l2_weight: Weight = 1.0
 
 
 Method = Annotated[
@@ -343,7 +341,7 @@ def _keys_beside(location: Sequence[int | str]) -> list[str]:
             break
         if isinstance(part, str):
             model = _section_of(model.model_fields[part].annotation)
-    return sorted(model.model_fields, key=lambda key: key != "name")  # inherited keys come first otherwise
+    return list(model.model_fields)
 
 
 def _section_of(annotation: Any) -> type[BaseModel]:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rats_train.config import GatedImitation, Recipe
+from rats_train.config import RatsGrpoMethod, RatsMethod, Recipe
 from rats_train.losses.horizon import GatedHorizonLoss, gated_horizon_loss
 from rats_train.methods.base import Role, StepContext
 from rats_train.methods.start import Start, student_rollout
@@ -46,7 +46,7 @@ class Pairing:
         return Pair(student, targets.horizons, chain.final, targets.reward)
 
 
-def gated_shaping(pair: Pair, student_reward: Tensor, settings: GatedImitation) -> GatedHorizonLoss:
+def gated_shaping(pair: Pair, student_reward: Tensor, settings: RatsMethod | RatsGrpoMethod) -> GatedHorizonLoss:
     """The shaping term of RATS, before alpha: each sample follows its teacher as far as the gate of rewards[B] asks."""
     return gated_horizon_loss(
         pair.student,
