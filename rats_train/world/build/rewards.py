@@ -1,6 +1,7 @@
 """The embedded world's two reward models: small CLIP models that prefer a scene's true caption.
 
-Reward ``a`` is trained on, reward ``b`` is held out: another seed, other widths, another mixture of wrong captions.
+Reward ``a`` is trained on, reward ``b`` is held out: another seed, other widths, another mixture of wrong captions
+and of flawed pictures.
 """
 
 import json
@@ -12,7 +13,6 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
@@ -21,11 +21,12 @@ from rats_train.world.build.data import to_images
 from rats_train.world.build.loop import train
 from rats_train.world.build.tokenizer import MAX_LENGTH, build_tokenizer
 from rats_train.world.captions import MISTAKES, holds
+from rats_train.world.flaws import BLUREST_EDGE, FLAWS, SHARPEST_EDGE, Pixels, blurred
 from rats_train.world.grammar import Prompt, any_prompts, parse
 from rats_train.world.renderer import render
 from rats_train.world.scene import Scene, sample_scene
 
-STEPS: Final = 1400
+STEPS: Final = 2000
 BATCH: Final = 64
 POOL: Final = 16_000
 PEAK_LR: Final = 1.5e-3
@@ -39,11 +40,18 @@ class RewardDesign:
     width: int
     layers: int
     mistakes: tuple[str, ...]  # wrong captions shown beside each true one
+    flaws: tuple[str, ...]  # flawed pictures shown beside each sound one
 
 
 DESIGNS: Final = {
-    "a": RewardDesign(11, 96, 4, tuple(MISTAKES)),
-    "b": RewardDesign(29, 128, 3, ("swapped objects", "other relation", "wrong count", "wrong background")),
+    "a": RewardDesign(11, 96, 4, tuple(MISTAKES), tuple(FLAWS)),
+    "b": RewardDesign(
+        29,
+        128,
+        3,
+        ("swapped objects", "other relation", "wrong count", "wrong background"),
+        ("extra object", "missing object", "two layouts"),
+    ),
 }
 
 
@@ -76,8 +84,7 @@ def degrade(pixels: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
     """Every other scene a little blurred, as a model would draw it."""
     rng = np.random.default_rng(seed)
     for row in range(0, len(pixels), 2):
-        width = rng.uniform(0.3, 1.1)
-        pixels[row] = ndimage.gaussian_filter(pixels[row], (width, width, 0))
+        pixels[row] = blurred(pixels[row], rng.uniform(SHARPEST_EDGE, BLUREST_EDGE))
     return pixels
 
 
@@ -126,14 +133,19 @@ def embed_images(model: CLIPModel, images: Tensor) -> Tensor:
 def contrastive_loss(
     model: CLIPModel,
     images: Tensor,
+    flawed: Tensor,
     prompts: list[Prompt],
     scenes: list[Scene],
     wrong: list[list[Prompt]],
     read: Reader,
 ) -> Tensor:
-    """InfoNCE both ways, true captions of other scenes left out, plus the true caption against its own wrong ones."""
-    pictures = embed_images(model, images)
-    texts = embed_texts(model, read([*prompts, *(p for row in wrong for p in row)]))
+    """InfoNCE both ways, true captions of other scenes left out, plus what no other scene of the batch can teach.
+
+    That is the true caption against its own wrong ones, and the scene against a flawed picture of itself.
+    """
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        pictures, spoilt = embed_images(model, torch.cat([images, flawed])).float().chunk(2)
+        texts = embed_texts(model, read([*prompts, *(p for row in wrong for p in row)])).float()
     scale = model.logit_scale.exp().clamp(max=30.0)
     true, false = texts[: len(prompts)], texts[len(prompts) :].view(len(prompts), -1, texts.shape[-1])
     logits = scale * pictures @ true.T
@@ -142,7 +154,9 @@ def contrastive_loss(
     both = F.cross_entropy(logits.masked_fill(also_true, -1e4), target)
     both = both + F.cross_entropy(logits.T.masked_fill(also_true.T, -1e4), target)
     own = scale * torch.einsum("bd,bkd->bk", pictures, torch.cat([true[:, None], false], dim=1))
-    return both / 2 + F.cross_entropy(own, torch.zeros_like(target))
+    sound_or_flawed = scale * torch.einsum("bd,kbd->bk", true, torch.stack([pictures, spoilt]))
+    first = torch.zeros_like(target)
+    return both / 2 + F.cross_entropy(own, first) + F.cross_entropy(sound_or_flawed, first)
 
 
 def wrong_captions(design: RewardDesign, prompt: Prompt, scene: Scene, rng: random.Random, count: int) -> list[Prompt]:
@@ -150,6 +164,12 @@ def wrong_captions(design: RewardDesign, prompt: Prompt, scene: Scene, rng: rand
     kinds = [MISTAKES[kind] for kind in design.mistakes]
     made = [wrong for kind in kinds if (wrong := kind(prompt, scene, rng)) and not holds(wrong, scene)]
     return rng.sample(made, min(count, len(made))) + rng.choices(made, k=max(0, count - len(made)))
+
+
+def flawed_picture(design: RewardDesign, prompt: Prompt, scene: Scene, pixels: Pixels, rng: random.Random) -> Pixels:
+    """The picture with one of the flaws that this scene can have."""
+    kinds = rng.sample(design.flaws, len(design.flaws))
+    return next(flawed for kind in kinds if (flawed := FLAWS[kind](prompt, scene, pixels, rng)) is not None)
 
 
 def build_reward(name: str, out: Path, work: Path) -> None:
@@ -166,9 +186,12 @@ def build_reward(name: str, out: Path, work: Path) -> None:
         rng = random.Random(design.seed * 1_000_003 + step)
         prompts, scenes = [pool.prompts[i] for i in rows], [pool.scenes[i] for i in rows]
         wrong = [wrong_captions(design, p, s, rng, 3) for p, s in zip(prompts, scenes, strict=True)]
-        images = to_images(pixels[rows])
-        images = (images + 0.03 * rng.random() * torch.randn(images.shape, generator=generator)).clamp(0, 1)
-        return contrastive_loss(model, images, prompts, scenes, wrong, read), {"scale": model.logit_scale.exp().item()}
+        flawed = [flawed_picture(design, *row, rng) for row in zip(prompts, scenes, pixels[rows], strict=True)]
+        images = to_images(np.concatenate([pixels[rows], np.stack(flawed)]))
+        noise = 0.03 * rng.random() * torch.randn(images.shape, generator=generator)
+        sound, spoilt = (images + noise).clamp(0, 1).chunk(2)
+        value = contrastive_loss(model, sound, spoilt, prompts, scenes, wrong, read)
+        return value, {"scale": model.logit_scale.exp().item()}
 
     train(model, loss, name=f"reward_{name}", steps=STEPS, peak_lr=PEAK_LR, work=work, seed=design.seed, ema_decay=0.99)
     model.eval().save_pretrained(out, safe_serialization=True)
@@ -190,15 +213,20 @@ def save_processor(out: Path) -> None:
 
 @torch.no_grad()
 def preference_accuracy(model: CLIPModel, read: Reader, pool: Pool) -> dict[str, float]:
-    """Share of scenes whose true caption scores above the same caption with one mistake, for each kind of mistake."""
-    pictures = embed_images(model, to_images(pool.pixels))
-    true = (pictures * embed_texts(model, read(pool.prompts))).sum(-1)
+    """Share of scenes that score above themselves with one mistake in the caption, or one flaw in the picture."""
+    pictures, captions = embed_images(model, to_images(pool.pixels)), embed_texts(model, read(pool.prompts))
+    true = (pictures * captions).sum(-1)
     rng, accuracy = random.Random(0), {}
     for kind, mistake in MISTAKES.items():
         wrong = [mistake(p, s, rng) for p, s in zip(pool.prompts, pool.scenes, strict=True)]
         rows = [i for i, prompt in enumerate(wrong) if prompt]
         false = (pictures[rows] * embed_texts(model, read([prompt for prompt in wrong if prompt]))).sum(-1)
         accuracy[kind] = (true[rows] > false).float().mean().item()
+    for kind, flaw in FLAWS.items():
+        spoilt = [flaw(*row, rng) for row in zip(pool.prompts, pool.scenes, pool.pixels, strict=True)]
+        rows = [i for i, picture in enumerate(spoilt) if picture is not None]
+        worse = embed_images(model, to_images(np.stack([picture for picture in spoilt if picture is not None])))
+        accuracy[kind] = (true[rows] > (worse * captions[rows]).sum(-1)).float().mean().item()
     return accuracy
 
 
