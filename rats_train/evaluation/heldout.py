@@ -17,24 +17,20 @@ WATCHED = 32
 WATCHED_SEEDS = 2
 """Images a prompt: the fewest that have a diversity."""
 _FEWEST = 8
-# The embedded prompts that the evaluation draws first are left alone however many of them it is asked for, so that
-# judging more of them later does not change what a student was watched by, and with that which weights were kept.
-_RESERVED = 512
 
 
 def heldout_prompts(recipe: Recipe) -> list[str]:
     """The prompts to judge on, each once.
 
     Raises:
-        UserError: the prompt file is missing or holds fewer different prompts than ``evaluation.count``.
+        UserError: the prompt file is missing, or there are fewer different prompts than ``evaluation.count``.
     """
     wanted, source = recipe.evaluation.count, recipe.evaluation.prompts
-    if source == "embedded":
-        return grammar.heldout_prompts(wanted, recipe.seed)
-    lines = _different_lines(source)
+    lines = grammar.heldout_prompts(wanted, recipe.seed) if source == "embedded" else _different_lines(source)
     if len(lines) < wanted:
+        named = "the embedded world" if source == "embedded" else source
         raise UserError(
-            f"evaluation.count is {wanted}, but {source} holds {len(lines)} different prompts; set it to that."
+            f"evaluation.count is {wanted}, but {named} holds {len(lines)} different prompts; set it to that."
         )
     return lines[:wanted]
 
@@ -48,17 +44,15 @@ def image_seeds(recipe: Recipe) -> list[int]:
 def watch_prompts(recipe: Recipe) -> list[str]:
     """The prompts to watch training by, each once; none of them is in `heldout_prompts`.
 
-    Embedded ones come from another draw of the held-out side. Of a prompt file they are the last lines, which the
-    evaluation reaches last.
+    Embedded ones are a part of the held-out side that no evaluation draws from, whatever its seed. Of a prompt file
+    they are the last lines, which the evaluation reaches last.
 
     Raises:
         UserError: the prompt file is missing, or holds too few lines beside those of the evaluation.
     """
     judged, source = recipe.evaluation.count, recipe.evaluation.prompts
     if source == "embedded":
-        reserved = set(grammar.heldout_prompts(max(judged, _RESERVED), recipe.seed))
-        drawn = grammar.heldout_prompts(WATCHED + len(reserved), derived_seed(recipe.seed, "watch"))
-        return [prompt for prompt in drawn if prompt not in reserved][:WATCHED]
+        return grammar.watched_prompts(WATCHED, recipe.seed)
     left = _different_lines(source)[judged:]
     if len(left) < _FEWEST:
         raise UserError(

@@ -1,8 +1,9 @@
 """Pictures that are nearly right: what a generator draws when it has not made up its mind.
 
-A few-step sampler rarely draws a clean wrong scene. It draws a ghost of an object too many, half of one that is missing,
-two layouts at once. A reward that has only seen whole scenes takes such a picture for nearly as good as a right one,
-and a student that is trained on it learns to draw ghosts. The rewards of this world are shown them beside true scenes.
+A few-step sampler rarely draws a clean wrong scene. It draws a ghost of an object too many, half of one that is
+missing, two layouts at once. A reward that has only seen whole scenes takes such a picture for nearly as good as a
+right one, and a student that is trained on it learns to draw ghosts. The rewards of this world are shown them beside
+sound pictures.
 """
 
 import random
@@ -58,7 +59,7 @@ def missing_object(_: Prompt, scene: Scene, pixels: Pixels, rng: random.Random) 
     return _mixed(pixels, replace(scene, placements=rest), rng, WHOLE)
 
 
-def two_layouts(prompt: Prompt, scene: Scene, pixels: Pixels, rng: random.Random) -> Pixels | None:
+def two_layouts(prompt: Prompt, scene: Scene, pixels: Pixels, rng: random.Random) -> Pixels:
     """Two right answers at once: places, order or style of both shine through."""
     open_ways = all_scenes(replace(prompt, background=scene.background))
     others = [other for other in open_ways if set(other.placements) != set(scene.placements)]

@@ -12,13 +12,14 @@ import hashlib
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final
 
 from rats_train.world.vocabulary import BACKGROUNDS, COUNT_WORDS, NOUNS, RELATIONS
 
-HELDOUT_SHARE: Final = 0.2
+HELDOUT_SHARE: Final = 0.2  # of noun pairs and of count-noun combinations
+WATCHED_SHARE: Final = 0.2  # of held-out prompts: those that a training is watched by, and never judged by
 
 _BY_SINGULAR: Final = {noun.singular: noun for noun in NOUNS}
 _BY_PLURAL: Final = {noun.plural: noun for noun in NOUNS}
@@ -60,7 +61,12 @@ class Prompt:
 
 def is_heldout_combination(combination: str) -> bool:
     """A stable draw: one combination in five is held out, whatever the order of the vocabulary."""
-    return int(hashlib.sha256(combination.encode()).hexdigest()[:8], 16) / 2**32 < HELDOUT_SHARE
+    return _share_of(combination) < HELDOUT_SHARE
+
+
+def _share_of(text: str) -> float:
+    """A number in [0, 1) that is the text's own."""
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) / 2**32
 
 
 def parse(text: str) -> Prompt | None:
@@ -92,7 +98,11 @@ def _subjects(heldout: bool | None) -> dict[str, list[Prompt]]:
         "count": [p for p in counts if heldout in (None, p.is_heldout)],
         "pair": [p for p in pairs if heldout in (None, p.is_heldout)],
     }
-    return kinds if heldout else {"single": singles, **kinds}
+    if not heldout:
+        return {"single": singles, **kinds}
+    # A held-out prompt combines known words anew; a plural that no training prompt holds would be a new word.
+    known = {p.nouns for p in counts if not p.is_heldout}
+    return {**kinds, "count": [p for p in kinds["count"] if p.nouns in known]}
 
 
 def _stream(seed: int, heldout: bool | None) -> Iterator[Prompt]:
@@ -117,10 +127,27 @@ def any_prompts(count: int, seed: int) -> list[str]:
 
 
 def heldout_prompts(count: int, seed: int) -> list[str]:
-    """``count`` distinct prompts whose noun pairs and count-noun combinations were never drawn in training."""
+    """``count`` distinct prompts, or all there are, of pairs and count-noun combinations never drawn in training."""
+    return _distinct(count, seed, watched=False)
+
+
+def watched_prompts(count: int, seed: int) -> list[str]:
+    """As `heldout_prompts`, from prompts that no seed of `heldout_prompts` draws."""
+    return _distinct(count, seed, watched=True)
+
+
+def _distinct(count: int, seed: int, *, watched: bool) -> list[str]:
+    grounds = [None, *BACKGROUNDS]
+    subjects = [subject for kind in _subjects(heldout=True).values() for subject in kind]
+    side = {
+        text
+        for subject in subjects
+        for ground in grounds
+        if (_share_of(text := str(replace(subject, background=ground))) < WATCHED_SHARE) is watched
+    }
     distinct: dict[str, None] = {}
-    for prompt in _stream(seed, heldout=True):
-        distinct.setdefault(str(prompt))
-        if len(distinct) == count:
-            break
+    stream = _stream(seed, heldout=True)
+    while len(distinct) < min(count, len(side)):
+        if (text := str(next(stream))) in side:
+            distinct.setdefault(text)
     return list(distinct)

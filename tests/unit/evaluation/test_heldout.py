@@ -21,7 +21,7 @@ def emoji(**values: object) -> Recipe:
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("count", [96, 512, 700])
+@pytest.mark.parametrize("count", [96, 512, 1200])
 def test_watch_and_evaluation_share_neither_prompt_nor_seed(seed: int, count: int) -> None:
     recipe = emoji(count=count).model_copy(update={"seed": seed})
     watched = watch_prompts(recipe)
@@ -29,6 +29,16 @@ def test_watch_and_evaluation_share_neither_prompt_nor_seed(seed: int, count: in
     assert set(watched).isdisjoint(heldout_prompts(recipe))
     assert set(watch_seeds(recipe, WATCHED)).isdisjoint(image_seeds(recipe))
     assert all(prompt is not None and prompt.is_heldout for prompt in map(grammar.parse, watched))
+
+
+def test_the_watch_sees_counts_as_well_as_pairs() -> None:
+    kinds = [prompt.relation is None for prompt in map(grammar.parse, watch_prompts(emoji())) if prompt]
+    assert 6 <= sum(kinds) <= 20
+
+
+def test_more_prompts_than_the_world_has_are_one_clear_line() -> None:
+    with pytest.raises(UserError, match=r"^evaluation\.count is 5000, but the embedded world holds 1\d{3} different"):
+        heldout_prompts(emoji(count=5000))
 
 
 def test_judging_more_prompts_later_leaves_the_watch_as_it_was() -> None:

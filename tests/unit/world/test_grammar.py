@@ -43,6 +43,12 @@ def test_heldout_combinations_are_never_drawn_in_training() -> None:
     assert pairs.isdisjoint(frozenset(prompt.nouns) for prompt in training)
 
 
+def test_heldout_prompts_hold_no_word_that_training_does_not() -> None:
+    known = {word for prompt in train_prompts(20_000, seed=0) for word in prompt.replace(",", "").split()}
+    for prompt in heldout_prompts(1000, seed=0):
+        assert known.issuperset(prompt.replace(",", "").split()), prompt
+
+
 def test_swapping_the_nouns_keeps_the_side_of_the_split() -> None:
     for prompt in filter(None, map(parse, heldout_prompts(200, seed=1))):
         assert Prompt(prompt.nouns[::-1], prompt.count, prompt.relation).is_heldout
