@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 from rats_train.world.build.data import to_images
 from rats_train.world.build.loop import train
+from rats_train.world.build.reward_loss import Lesson, Reader, embed_images, embed_texts, reward_loss
 from rats_train.world.build.tokenizer import MAX_LENGTH, build_tokenizer
 from rats_train.world.captions import MISTAKES, holds
 from rats_train.world.flaws import BLUREST_EDGE, FLAWS, SHARPEST_EDGE, Pixels, blurred
@@ -26,7 +26,7 @@ from rats_train.world.grammar import Prompt, any_prompts, parse
 from rats_train.world.renderer import render
 from rats_train.world.scene import Scene, sample_scene
 
-STEPS: Final = 2000
+STEPS: Final = 1500
 BATCH: Final = 64
 POOL: Final = 16_000
 PEAK_LR: Final = 1.5e-3
@@ -105,60 +105,6 @@ def make_pool(texts: list[str], seed: int) -> Pool:
     return Pool(prompts, scenes, np.stack([render(scene) for scene in scenes]))
 
 
-class Reader:
-    """Prompts to tokens, remembering those that it has seen."""
-
-    def __init__(self, tokenizer: CLIPTokenizer) -> None:
-        self.tokenizer = tokenizer
-        self.known: dict[Prompt, list[int]] = {}
-
-    def __call__(self, prompts: list[Prompt]) -> Tensor:
-        """Tokens[B, L]."""
-        for prompt in prompts:
-            if prompt not in self.known:
-                self.known[prompt] = self.tokenizer(str(prompt), padding="max_length").input_ids
-        return torch.tensor([self.known[prompt] for prompt in prompts])
-
-
-def embed_texts(model: CLIPModel, tokens: Tensor) -> Tensor:
-    """Unit vectors[B, 64] of captions."""
-    return F.normalize(model.text_projection(model.text_model(tokens).pooler_output), dim=-1)
-
-
-def embed_images(model: CLIPModel, images: Tensor) -> Tensor:
-    """Unit vectors[B, 64] of pictures in [0, 1]."""
-    return F.normalize(model.visual_projection(model.vision_model((images - 0.5) / 0.25).pooler_output), dim=-1)
-
-
-def contrastive_loss(
-    model: CLIPModel,
-    images: Tensor,
-    flawed: Tensor,
-    prompts: list[Prompt],
-    scenes: list[Scene],
-    wrong: list[list[Prompt]],
-    read: Reader,
-) -> Tensor:
-    """InfoNCE both ways, true captions of other scenes left out, plus what no other scene of the batch can teach.
-
-    That is the true caption against its own wrong ones, and the scene against a flawed picture of itself.
-    """
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        pictures, spoilt = embed_images(model, torch.cat([images, flawed])).float().chunk(2)
-        texts = embed_texts(model, read([*prompts, *(p for row in wrong for p in row)])).float()
-    scale = model.logit_scale.exp().clamp(max=30.0)
-    true, false = texts[: len(prompts)], texts[len(prompts) :].view(len(prompts), -1, texts.shape[-1])
-    logits = scale * pictures @ true.T
-    also_true = torch.tensor([[holds(p, s) for p in prompts] for s in scenes]).fill_diagonal_(False)
-    target = torch.arange(len(prompts))
-    both = F.cross_entropy(logits.masked_fill(also_true, -1e4), target)
-    both = both + F.cross_entropy(logits.T.masked_fill(also_true.T, -1e4), target)
-    own = scale * torch.einsum("bd,bkd->bk", pictures, torch.cat([true[:, None], false], dim=1))
-    sound_or_flawed = scale * torch.einsum("bd,kbd->bk", true, torch.stack([pictures, spoilt]))
-    first = torch.zeros_like(target)
-    return both / 2 + F.cross_entropy(own, first) + F.cross_entropy(sound_or_flawed, first)
-
-
 def wrong_captions(design: RewardDesign, prompt: Prompt, scene: Scene, rng: random.Random, count: int) -> list[Prompt]:
     """``count`` captions, each wrong in one way."""
     kinds = [MISTAKES[kind] for kind in design.mistakes]
@@ -172,6 +118,24 @@ def flawed_picture(design: RewardDesign, prompt: Prompt, scene: Scene, pixels: P
     return next(flawed for kind in kinds if (flawed := FLAWS[kind](prompt, scene, pixels, rng)) is not None)
 
 
+def make_lesson(
+    design: RewardDesign,
+    pool: Pool,
+    pixels: NDArray[np.uint8],
+    rows: list[int],
+    rng: random.Random,
+    generator: torch.Generator,
+) -> Lesson:
+    """Rows of the pool with all that their scenes are compared to, the pictures a little noisy."""
+    prompts, scenes, sound = [pool.prompts[i] for i in rows], [pool.scenes[i] for i in rows], pixels[rows]
+    wrong = [wrong_captions(design, p, s, rng, 3) for p, s in zip(prompts, scenes, strict=True)]
+    flawed = [flawed_picture(design, *row, rng) for row in zip(prompts, scenes, sound, strict=True)]
+    twins = degrade(np.stack([render(sample_scene(prompt, rng)) for prompt in prompts]), rng.randrange(2**32))
+    images = to_images(np.concatenate([sound, twins, np.stack(flawed)]))
+    noise = 0.03 * rng.random() * torch.randn(images.shape, generator=generator)
+    return Lesson(prompts, scenes, (images + noise).clamp(0, 1), wrong)
+
+
 def build_reward(name: str, out: Path, work: Path) -> None:
     """Train reward ``name`` and write ``out``: model, tokenizer, image processor and its accuracy."""
     design = DESIGNS[name]
@@ -183,15 +147,8 @@ def build_reward(name: str, out: Path, work: Path) -> None:
 
     def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         rows = torch.randint(len(pixels), (BATCH,), generator=generator).tolist()
-        rng = random.Random(design.seed * 1_000_003 + step)
-        prompts, scenes = [pool.prompts[i] for i in rows], [pool.scenes[i] for i in rows]
-        wrong = [wrong_captions(design, p, s, rng, 3) for p, s in zip(prompts, scenes, strict=True)]
-        flawed = [flawed_picture(design, *row, rng) for row in zip(prompts, scenes, pixels[rows], strict=True)]
-        images = to_images(np.concatenate([pixels[rows], np.stack(flawed)]))
-        noise = 0.03 * rng.random() * torch.randn(images.shape, generator=generator)
-        sound, spoilt = (images + noise).clamp(0, 1).chunk(2)
-        value = contrastive_loss(model, sound, spoilt, prompts, scenes, wrong, read)
-        return value, {"scale": model.logit_scale.exp().item()}
+        lesson = make_lesson(design, pool, pixels, rows, random.Random(design.seed * 1_000_003 + step), generator)
+        return reward_loss(model, lesson, read, generator), {"scale": model.logit_scale.exp().item()}
 
     train(model, loss, name=f"reward_{name}", steps=STEPS, peak_lr=PEAK_LR, work=work, seed=design.seed, ema_decay=0.99)
     model.eval().save_pretrained(out, safe_serialization=True)
