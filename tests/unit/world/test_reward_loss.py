@@ -1,0 +1,71 @@
+"""What the embedded rewards are taught: pictures pushed the misleading way, and right ones scoring alike."""
+
+import random
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import CLIPModel
+
+from rats_train.world.build import reward_loss as taught
+from rats_train.world.build.reward_loss import LARGEST_PUSH, Lesson, Reader, embed_images, misleading, reward_loss
+from rats_train.world.build.rewards import DESIGNS, degrade, make_lesson, make_pool, new_reward
+from rats_train.world.build.tokenizer import build_tokenizer
+from rats_train.world.grammar import any_prompts
+
+ROWS = [0, 1, 2, 3, 4, 5]
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader(build_tokenizer())
+
+
+@pytest.fixture(scope="module")
+def model(reader: Reader) -> CLIPModel:
+    torch.manual_seed(0)
+    return new_reward(DESIGNS["a"], reader.tokenizer)
+
+
+@pytest.fixture
+def lesson() -> Lesson:
+    pool = make_pool(any_prompts(20, seed=2), seed=2)
+    pixels = degrade(pool.pixels.copy(), 2)
+    return make_lesson(DESIGNS["a"], pool, pixels, ROWS, random.Random(1), torch.Generator().manual_seed(1))
+
+
+def test_sound_pictures_are_pushed_down_twins_and_flawed_ones_up(model: CLIPModel, lesson: Lesson) -> None:
+    captions = F.normalize(torch.randn(len(ROWS), 64, generator=torch.Generator().manual_seed(3)), dim=-1)
+
+    def scores(images: Tensor) -> Tensor:
+        return (embed_images(model, images) * captions.repeat(3, 1)).sum(-1).detach()
+
+    pushed = misleading(model, lesson.images, captions, torch.Generator().manual_seed(4))
+    change = scores(pushed) - scores(lesson.images)
+    assert (change[: len(ROWS)] < 0).all()
+    assert (change[len(ROWS) :] > 0).all()
+    assert (pushed - lesson.images).abs().max() <= LARGEST_PUSH + 1e-6
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_right_pictures_that_score_alike_cost_nothing(
+    model: CLIPModel, lesson: Lesson, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(taught, "misleading", lambda _, images, *__: images)
+    sound, twins, flawed = lesson.images.chunk(3)
+
+    def loss(second: Tensor, weight: float) -> float:
+        monkeypatch.setattr(taught, "INDIFFERENCE", weight)
+        same = Lesson(lesson.prompts, lesson.scenes, torch.cat([sound, second, flawed]), lesson.wrong)
+        return reward_loss(model, same, reader, torch.Generator()).item()
+
+    assert loss(sound, 10.0) == pytest.approx(loss(sound, 0.0), abs=1e-4)
+    assert loss(twins, 10.0) > loss(twins, 0.0) + 1e-3
+
+
+def test_a_lesson_shows_each_scene_beside_another_right_one_and_a_flawed_one(lesson: Lesson) -> None:
+    sound, twins, flawed = lesson.images.chunk(3)
+    assert len(sound) == len(lesson.prompts) == len(lesson.scenes) == len(lesson.wrong) == len(ROWS)
+    for other in (twins, flawed):
+        assert ((sound - other).abs().amax(dim=(1, 2, 3)) > 0.1).float().mean() > 0.6
