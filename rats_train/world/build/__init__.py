@@ -3,7 +3,6 @@
 ``rats world build --out FOLDER`` runs every stage; each resumes from its own checkpoints in ``FOLDER/work``.
 """
 
-import shutil
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -36,7 +35,8 @@ def build_stage(stage: str, out: Path) -> None:
         build_reward(stage[-1], out / stage, work)
     else:
         raise UserError(f"Unknown step '{stage}' of the world's build: choose from {', '.join(STAGES)}.")
-    shutil.copy(work / f"{stage}.jsonl", out / stage / "training_log.jsonl")
+    logs = sorted(work.glob(f"{stage}*.jsonl"))  # one for each part of the training
+    (out / stage / "training_log.jsonl").write_text("".join(log.read_text() for log in logs))
     record = {"commit": source_commit(), "versions": package_versions(), "machine": describe_machine().model_dump()}
     write_json(out / stage / "build.json", record | {"command": f"rats world build --step {stage}"})
 

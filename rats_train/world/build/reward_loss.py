@@ -7,6 +7,9 @@ plain contrastive model are taken away here, because students were seen to live 
 * it likes one style and background better than another where the prompt asks for neither, and students then draw
   nothing else: two scenes of one prompt must score alike;
 * it is moved by changes that nobody sees: all pictures are first pushed a little the way that misleads it most.
+
+The last two are taught to a model that has learned the first: pushed from the start, it never came to tell "left of"
+from "right of" (58 % instead of 100 %).
 """
 
 from dataclasses import dataclass
@@ -21,7 +24,7 @@ from rats_train.world.captions import holds
 from rats_train.world.grammar import Prompt
 from rats_train.world.scene import Scene
 
-LARGEST_PUSH: Final = 8 / 255
+LARGEST_PUSH: Final = 4 / 255  # of a pixel's range, to either side
 LARGEST_SCALE: Final = 30.0
 INDIFFERENCE: Final = 0.1  # weight of two right pictures scoring alike
 
@@ -54,24 +57,47 @@ def embed_images(model: CLIPModel, images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Lesson:
-    """B prompts with a scene each, its picture, another right one, a flawed one, and captions that are wrong of it.
+    """B prompts with a scene each, and all that its picture is compared to.
 
     Attributes:
         prompts: B true captions.
         scenes: B scenes.
-        images: ``[3 * B, 3, 64, 64]`` in [0, 1]: the sound pictures, their twins, the flawed ones.
-        wrong: K wrong captions of each scene.
+        wrong: K captions of each scene that are wrong of it.
+        sound: pictures[B, 3, 64, 64] of the scenes, in [0, 1].
+        flawed: the same pictures, each with a flaw.
+        twins: pictures of other scenes that are right for the same prompts.
     """
 
     prompts: list[Prompt]
     scenes: list[Scene]
-    images: Tensor
     wrong: list[list[Prompt]]
+    sound: Tensor
+    flawed: Tensor
+    twins: Tensor
 
 
-def misleading(model: CLIPModel, images: Tensor, captions: Tensor, generator: torch.Generator) -> Tensor:
-    """The pictures of a lesson, each pushed so that sound ones score lower, twins and flawed ones higher (FGSM)."""
-    images = images.clone().requires_grad_()
+def contrast_loss(model: CLIPModel, lesson: Lesson, read: Reader) -> Tensor:
+    """Contrast of captions and scenes, of a caption and its mistakes, of a picture and its flaws."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        true, false = _captions(model, lesson, read)
+        sound, flawed = embed_images(model, torch.cat([lesson.sound, lesson.flawed])).chunk(2)
+    return _contrast(_scale(model), lesson, true, false, sound, flawed)
+
+
+def hardened_loss(model: CLIPModel, lesson: Lesson, read: Reader, generator: torch.Generator) -> Tensor:
+    """`contrast_loss` of pictures that are pushed the misleading way, and right ones of one prompt scoring alike."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        true, false = _captions(model, lesson, read)
+        pushed = misleading(model, lesson, true, generator)
+        sound, flawed, twins = embed_images(model, pushed).chunk(3)
+    scale = _scale(model)
+    unlike = scale * ((sound - twins) * true).sum(-1)
+    return _contrast(scale, lesson, true, false, sound, flawed) + INDIFFERENCE * unlike.square().mean()
+
+
+def misleading(model: CLIPModel, lesson: Lesson, captions: Tensor, generator: torch.Generator) -> Tensor:
+    """Sound, flawed and twin pictures[3B, ...], pushed so that sound ones score lower and the rest higher (FGSM)."""
+    images = torch.cat([lesson.sound, lesson.flawed, lesson.twins]).requires_grad_()
     score = (embed_images(model, images) * captions.detach().repeat(3, 1)).sum()
     direction = torch.autograd.grad(score, images)[0].sign()
     direction[: len(captions)] *= -1
@@ -79,30 +105,24 @@ def misleading(model: CLIPModel, images: Tensor, captions: Tensor, generator: to
     return (images.detach() + push * direction).clamp(0, 1)
 
 
-def reward_loss(model: CLIPModel, lesson: Lesson, read: Reader, generator: torch.Generator) -> Tensor:
-    """Contrast of captions and scenes, of a caption and its mistakes, of a picture and its flaws; and indifference."""
+def _captions(model: CLIPModel, lesson: Lesson, read: Reader) -> tuple[Tensor, Tensor]:
+    """Vectors of the true captions[B, 64] and of the wrong ones[B, K, 64]."""
     count = len(lesson.prompts)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        texts = embed_texts(model, read([*lesson.prompts, *(p for row in lesson.wrong for p in row)]))
-        true, false = texts[:count], texts[count:].view(count, -1, texts.shape[-1])
-        pictures = embed_images(model, misleading(model, lesson.images, true, generator))
-    sound, twins, flawed = pictures.chunk(3)
-    scale = model.logit_scale.exp().clamp(max=LARGEST_SCALE)
-    first = torch.zeros(count, dtype=torch.long)
+    texts = embed_texts(model, read([*lesson.prompts, *(prompt for row in lesson.wrong for prompt in row)]))
+    return texts[:count], texts[count:].view(count, -1, texts.shape[-1])
+
+
+def _scale(model: CLIPModel) -> Tensor:
+    return model.logit_scale.exp().clamp(max=LARGEST_SCALE)
+
+
+def _contrast(scale: Tensor, lesson: Lesson, true: Tensor, false: Tensor, sound: Tensor, flawed: Tensor) -> Tensor:
+    """InfoNCE both ways, captions that are true of another scene left out; and each against its own worse versions."""
+    logits = scale * sound @ true.T
+    also_true = torch.tensor([[holds(p, s) for p in lesson.prompts] for s in lesson.scenes]).fill_diagonal_(False)
+    target, first = torch.arange(len(true)), torch.zeros(len(true), dtype=torch.long)
+    both = F.cross_entropy(logits.masked_fill(also_true, -1e4), target)
+    both = both + F.cross_entropy(logits.T.masked_fill(also_true.T, -1e4), target)
     own_caption = scale * torch.einsum("bd,bkd->bk", sound, torch.cat([true[:, None], false], dim=1))
     own_picture = scale * torch.einsum("bd,kbd->bk", true, torch.stack([sound, flawed]))
-    unlike = scale * ((sound - twins) * true).sum(-1)
-    return (
-        _contrast(scale * sound @ true.T, lesson)
-        + F.cross_entropy(own_caption, first)
-        + F.cross_entropy(own_picture, first)
-        + INDIFFERENCE * unlike.square().mean()
-    )
-
-
-def _contrast(logits: Tensor, lesson: Lesson) -> Tensor:
-    """InfoNCE both ways over logits[B, B], captions that are true of another scene left out."""
-    also_true = torch.tensor([[holds(p, s) for p in lesson.prompts] for s in lesson.scenes]).fill_diagonal_(False)
-    target = torch.arange(len(logits))
-    by_picture = F.cross_entropy(logits.masked_fill(also_true, -1e4), target)
-    return (by_picture + F.cross_entropy(logits.T.masked_fill(also_true.T, -1e4), target)) / 2
+    return both / 2 + F.cross_entropy(own_caption, first) + F.cross_entropy(own_picture, first)

@@ -18,7 +18,14 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPToken
 
 from rats_train.world.build.data import to_images
 from rats_train.world.build.loop import train
-from rats_train.world.build.reward_loss import Lesson, Reader, embed_images, embed_texts, reward_loss
+from rats_train.world.build.reward_loss import (
+    Lesson,
+    Reader,
+    contrast_loss,
+    embed_images,
+    embed_texts,
+    hardened_loss,
+)
 from rats_train.world.build.tokenizer import MAX_LENGTH, build_tokenizer
 from rats_train.world.captions import MISTAKES, holds
 from rats_train.world.flaws import BLUREST_EDGE, FLAWS, SHARPEST_EDGE, Pixels, blurred
@@ -26,10 +33,10 @@ from rats_train.world.grammar import Prompt, any_prompts, parse
 from rats_train.world.renderer import render
 from rats_train.world.scene import Scene, sample_scene
 
-STEPS: Final = 1500
+CONTRAST_STEPS, CONTRAST_LR = 2000, 1.5e-3
+HARDENED_STEPS, HARDENED_LR = 500, 5e-4
 BATCH: Final = 64
 POOL: Final = 16_000
-PEAK_LR: Final = 1.5e-3
 
 
 @dataclass(frozen=True)
@@ -130,10 +137,15 @@ def make_lesson(
     prompts, scenes, sound = [pool.prompts[i] for i in rows], [pool.scenes[i] for i in rows], pixels[rows]
     wrong = [wrong_captions(design, p, s, rng, 3) for p, s in zip(prompts, scenes, strict=True)]
     flawed = [flawed_picture(design, *row, rng) for row in zip(prompts, scenes, sound, strict=True)]
+    noise = 0.03 * rng.random()
+
+    def noisy(pictures: NDArray[np.uint8]) -> Tensor:
+        images = to_images(pictures)
+        return (images + noise * torch.randn(images.shape, generator=generator)).clamp(0, 1)
+
+    images, worse = noisy(np.concatenate([sound, np.stack(flawed)])).chunk(2)
     twins = degrade(np.stack([render(sample_scene(prompt, rng)) for prompt in prompts]), rng.randrange(2**32))
-    images = to_images(np.concatenate([sound, twins, np.stack(flawed)]))
-    noise = 0.03 * rng.random() * torch.randn(images.shape, generator=generator)
-    return Lesson(prompts, scenes, (images + noise).clamp(0, 1), wrong)
+    return Lesson(prompts, scenes, wrong, images, worse, noisy(twins))
 
 
 def build_reward(name: str, out: Path, work: Path) -> None:
@@ -145,12 +157,22 @@ def build_reward(name: str, out: Path, work: Path) -> None:
     pool = make_pool(any_prompts(POOL, design.seed), design.seed)
     pixels = degrade(pool.pixels, design.seed)
 
-    def loss(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+    def lesson(step: int, generator: torch.Generator) -> Lesson:
         rows = torch.randint(len(pixels), (BATCH,), generator=generator).tolist()
-        lesson = make_lesson(design, pool, pixels, rows, random.Random(design.seed * 1_000_003 + step), generator)
-        return reward_loss(model, lesson, read, generator), {"scale": model.logit_scale.exp().item()}
+        return make_lesson(design, pool, pixels, rows, random.Random(design.seed * 1_000_003 + step), generator)
 
-    train(model, loss, name=f"reward_{name}", steps=STEPS, peak_lr=PEAK_LR, work=work, seed=design.seed, ema_decay=0.99)
+    def contrast(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        return contrast_loss(model, lesson(step, generator), read), {}
+
+    def hardened(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        return hardened_loss(model, lesson(step, generator), read, generator), {}
+
+    for loss, part, steps, peak_lr in (
+        (contrast, "1-contrast", CONTRAST_STEPS, CONTRAST_LR),
+        (hardened, "2-hardened", HARDENED_STEPS, HARDENED_LR),
+    ):
+        part_name = f"reward_{name}.{part}"
+        train(model, loss, name=part_name, steps=steps, peak_lr=peak_lr, work=work, seed=design.seed, ema_decay=0.99)
     model.eval().save_pretrained(out, safe_serialization=True)
     read.tokenizer.save_pretrained(out)
     save_processor(out)
