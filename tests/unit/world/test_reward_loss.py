@@ -1,6 +1,7 @@
 """What the embedded rewards are taught: pictures pushed the misleading way, and right ones scoring alike."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,15 @@ from torch.nn import functional as F
 from transformers import CLIPModel
 
 from rats_train.world.build import reward_loss as taught
-from rats_train.world.build.reward_loss import LARGEST_PUSH, Lesson, Reader, embed_images, misleading, reward_loss
+from rats_train.world.build.reward_loss import (
+    LARGEST_PUSH,
+    Lesson,
+    Reader,
+    contrast_loss,
+    embed_images,
+    hardened_loss,
+    misleading,
+)
 from rats_train.world.build.rewards import DESIGNS, degrade, make_lesson, make_pool, new_reward
 from rats_train.world.build.tokenizer import build_tokenizer
 from rats_train.world.grammar import any_prompts
@@ -35,37 +44,39 @@ def lesson() -> Lesson:
     return make_lesson(DESIGNS["a"], pool, pixels, ROWS, random.Random(1), torch.Generator().manual_seed(1))
 
 
-def test_sound_pictures_are_pushed_down_twins_and_flawed_ones_up(model: CLIPModel, lesson: Lesson) -> None:
+def test_sound_pictures_are_pushed_down_flawed_ones_and_twins_up(model: CLIPModel, lesson: Lesson) -> None:
     captions = F.normalize(torch.randn(len(ROWS), 64, generator=torch.Generator().manual_seed(3)), dim=-1)
+    images = torch.cat([lesson.sound, lesson.flawed, lesson.twins])
 
-    def scores(images: Tensor) -> Tensor:
-        return (embed_images(model, images) * captions.repeat(3, 1)).sum(-1).detach()
+    def scores(pictures: Tensor) -> Tensor:
+        return (embed_images(model, pictures) * captions.repeat(3, 1)).sum(-1).detach()
 
-    pushed = misleading(model, lesson.images, captions, torch.Generator().manual_seed(4))
-    change = scores(pushed) - scores(lesson.images)
+    pushed = misleading(model, lesson, captions, torch.Generator().manual_seed(4))
+    change = scores(pushed) - scores(images)
     assert (change[: len(ROWS)] < 0).all()
     assert (change[len(ROWS) :] > 0).all()
-    assert (pushed - lesson.images).abs().max() <= LARGEST_PUSH + 1e-6
+    assert (pushed - images).abs().max() <= LARGEST_PUSH + 1e-6
     assert all(weight.grad is None for weight in model.parameters())
 
 
 def test_right_pictures_that_score_alike_cost_nothing(
     model: CLIPModel, lesson: Lesson, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(taught, "misleading", lambda _, images, *__: images)
-    sound, twins, flawed = lesson.images.chunk(3)
+    monkeypatch.setattr(taught, "misleading", lambda _, seen, *__: torch.cat([seen.sound, seen.flawed, seen.twins]))
 
-    def loss(second: Tensor, weight: float) -> float:
+    def loss(twins: Tensor, weight: float) -> float:
         monkeypatch.setattr(taught, "INDIFFERENCE", weight)
-        same = Lesson(lesson.prompts, lesson.scenes, torch.cat([sound, second, flawed]), lesson.wrong)
-        return reward_loss(model, same, reader, torch.Generator()).item()
+        return hardened_loss(model, replace(lesson, twins=twins), reader, torch.Generator()).item()
 
-    assert loss(sound, 10.0) == pytest.approx(loss(sound, 0.0), abs=1e-4)
-    assert loss(twins, 10.0) > loss(twins, 0.0) + 1e-3
+    alike = loss(lesson.sound, 10.0)
+    assert alike == pytest.approx(loss(lesson.sound, 0.0), abs=1e-4)
+    assert alike == pytest.approx(
+        contrast_loss(model, lesson, reader).item(), abs=0.05
+    )  # other batches round otherwise
+    assert loss(lesson.twins, 10.0) > loss(lesson.twins, 0.0) + 1e-3
 
 
 def test_a_lesson_shows_each_scene_beside_another_right_one_and_a_flawed_one(lesson: Lesson) -> None:
-    sound, twins, flawed = lesson.images.chunk(3)
-    assert len(sound) == len(lesson.prompts) == len(lesson.scenes) == len(lesson.wrong) == len(ROWS)
-    for other in (twins, flawed):
-        assert ((sound - other).abs().amax(dim=(1, 2, 3)) > 0.1).float().mean() > 0.6
+    assert len(lesson.prompts) == len(lesson.scenes) == len(lesson.wrong) == len(ROWS)
+    for other in (lesson.twins, lesson.flawed):
+        assert ((lesson.sound - other).abs().amax(dim=(1, 2, 3)) > 0.1).float().mean() > 0.6
