@@ -22,7 +22,6 @@ from rats_train.world.vocabulary import NOUNS
 
 Pixels = NDArray[np.uint8]  # [64, 64, 3]
 
-FAINTEST, HALF_WAY, WHOLE = 0.2, 0.75, 1.0  # how far a picture may have gone over to another one
 SHARPEST_EDGE, BLUREST_EDGE = 0.3, 1.1  # pixels; the blur that generators draw with, and that is no flaw
 SLIGHTEST_SMUDGE, WORST_SMUDGE = 1.7, 3.0  # pixels; blur that makes an object hard to tell
 
@@ -33,30 +32,27 @@ def blurred(pixels: Pixels, width: float) -> Pixels:
     return smooth
 
 
-def _mixed(pixels: Pixels, other: Scene, rng: random.Random, most: float) -> Pixels:
-    """The picture on its way to another scene: where the two agree it stays as it is, elsewhere there are ghosts."""
-    share = rng.uniform(FAINTEST, most)
-    there = blurred(render(other), rng.uniform(SHARPEST_EDGE, BLUREST_EDGE))
-    mixed: Pixels = ((1 - share) * pixels.astype(np.float32) + share * there + 0.5).astype(np.uint8)
-    return mixed
+def _drawn(scene: Scene, rng: random.Random) -> Pixels:
+    """The scene as a generator draws it, a little soft."""
+    return blurred(render(scene), rng.uniform(SHARPEST_EDGE, BLUREST_EDGE))
 
 
-def extra_object(_: Prompt, scene: Scene, pixels: Pixels, rng: random.Random) -> Pixels | None:
-    """One more of the same, faint or whole, where a cell is free."""
+def extra_object(_: Prompt, scene: Scene, __: Pixels, rng: random.Random) -> Pixels | None:
+    """One more of the same, where a cell is free."""
     noun, (_x, _y, size) = scene.placements[0]
     taken = {(x, y) for _, (x, y, _size) in scene.placements}
     free = [cell for cell in CELLS if cell not in taken]
     if size != CELL_SIZE or not free:
         return None
     more = (*scene.placements, (noun, (*rng.choice(free), size)))
-    return _mixed(pixels, replace(scene, placements=more), rng, WHOLE)
+    return _drawn(replace(scene, placements=more), rng)
 
 
-def missing_object(_: Prompt, scene: Scene, pixels: Pixels, rng: random.Random) -> Pixels:
-    """One object faded, or gone."""
+def missing_object(_: Prompt, scene: Scene, __: Pixels, rng: random.Random) -> Pixels:
+    """One object gone."""
     lost = rng.randrange(len(scene.placements))
     rest = scene.placements[:lost] + scene.placements[lost + 1 :]
-    return _mixed(pixels, replace(scene, placements=rest), rng, WHOLE)
+    return _drawn(replace(scene, placements=rest), rng)
 
 
 def two_layouts(prompt: Prompt, scene: Scene, pixels: Pixels, rng: random.Random) -> Pixels:
@@ -64,16 +60,17 @@ def two_layouts(prompt: Prompt, scene: Scene, pixels: Pixels, rng: random.Random
     open_ways = all_scenes(replace(prompt, background=scene.background))
     others = [other for other in open_ways if set(other.placements) != set(scene.placements)]
     others = others or [other for other in open_ways if other.style != scene.style]
-    return _mixed(pixels, rng.choice(others), rng, HALF_WAY)
+    other = _drawn(rng.choice(others), rng)
+    return ((pixels.astype(np.uint16) + other) // 2).astype(np.uint8)
 
 
-def other_object(_: Prompt, scene: Scene, pixels: Pixels, rng: random.Random) -> Pixels:
-    """One object half, or wholly, another thing."""
+def other_object(_: Prompt, scene: Scene, __: Pixels, rng: random.Random) -> Pixels:
+    """One object in another's place."""
     changed = rng.randrange(len(scene.placements))
     noun, place = scene.placements[changed]
     stranger = rng.choice([other.singular for other in NOUNS if other.singular != noun])
     placements = (*scene.placements[:changed], (stranger, place), *scene.placements[changed + 1 :])
-    return _mixed(pixels, replace(scene, placements=placements), rng, WHOLE)
+    return _drawn(replace(scene, placements=placements), rng)
 
 
 def smudge(_: Prompt, __: Scene, pixels: Pixels, rng: random.Random) -> Pixels:

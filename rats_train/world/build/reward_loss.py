@@ -26,7 +26,8 @@ from rats_train.world.scene import Scene
 
 LARGEST_PUSH: Final = 4 / 255  # of a pixel's range, to either side
 LARGEST_SCALE: Final = 30.0
-INDIFFERENCE: Final = 0.1  # weight of two right pictures scoring alike
+MARGIN: Final = 0.3  # by which a flawed picture scores lower than the sound one, once hardened
+SLOPE: Final = 0.1  # weight of right pictures scoring alike, and of ghosts scoring in proportion
 
 
 class Reader:
@@ -66,6 +67,7 @@ class Lesson:
         sound: pictures[B, 3, 64, 64] of the scenes, in [0, 1].
         flawed: the same pictures, each with a flaw.
         twins: pictures of other scenes that are right for the same prompts.
+        share: how far[B] the ghost of each flaw has gone from 0, the sound picture, to 1, the flawed one.
     """
 
     prompts: list[Prompt]
@@ -74,25 +76,38 @@ class Lesson:
     sound: Tensor
     flawed: Tensor
     twins: Tensor
+    share: Tensor
+
+    @property
+    def ghosts(self) -> Tensor:
+        """Pictures[B, 3, 64, 64] on their way from sound to flawed."""
+        return torch.lerp(self.sound, self.flawed, self.share.view(-1, 1, 1, 1))
 
 
 def contrast_loss(model: CLIPModel, lesson: Lesson, read: Reader) -> Tensor:
-    """Contrast of captions and scenes, of a caption and its mistakes, of a picture and its flaws."""
+    """Contrast of captions and scenes, of a caption and its mistakes, of a picture and its ghosts."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         true, false = _captions(model, lesson, read)
-        sound, flawed = embed_images(model, torch.cat([lesson.sound, lesson.flawed])).chunk(2)
-    return _contrast(_scale(model), lesson, true, false, sound, flawed)
+        sound, ghosts = embed_images(model, torch.cat([lesson.sound, lesson.ghosts])).chunk(2)
+    return _contrast(lesson, _Vectors(_scale(model), true, false, sound, ghosts))
 
 
 def hardened_loss(model: CLIPModel, lesson: Lesson, read: Reader, generator: torch.Generator) -> Tensor:
-    """`contrast_loss` of pictures that are pushed the misleading way, and right ones of one prompt scoring alike."""
+    """`contrast_loss` of pictures that are pushed the misleading way, and an even slope between right and wrong.
+
+    Right pictures of one prompt score alike, flawed ones lower by a margin, and ghosts in proportion: a student that
+    takes back half of a mistake has to see half of the gain.
+    """
     with torch.autocast("cpu", dtype=torch.bfloat16):
         true, false = _captions(model, lesson, read)
         pushed = misleading(model, lesson, true, generator)
-        sound, flawed, twins = embed_images(model, pushed).chunk(3)
+        sound, flawed, twins, ghosts = embed_images(model, torch.cat([pushed, lesson.ghosts])).chunk(4)
     scale = _scale(model)
-    unlike = scale * ((sound - twins) * true).sum(-1)
-    return _contrast(scale, lesson, true, false, sound, flawed) + INDIFFERENCE * unlike.square().mean()
+    scores = torch.einsum("kbd,bd->kb", torch.stack([sound, flawed, twins, ghosts]), true)
+    unlike = scores[2] - scores[0]
+    uneven = scores[3] - torch.lerp(scores[0], scores[1], lesson.share)
+    slope = (scale * unlike).square().mean() + (scale * uneven).square().mean()
+    return _contrast(lesson, _Vectors(scale, true, false, sound, flawed), MARGIN) + SLOPE * slope
 
 
 def misleading(model: CLIPModel, lesson: Lesson, captions: Tensor, generator: torch.Generator) -> Tensor:
@@ -116,13 +131,23 @@ def _scale(model: CLIPModel) -> Tensor:
     return model.logit_scale.exp().clamp(max=LARGEST_SCALE)
 
 
-def _contrast(scale: Tensor, lesson: Lesson, true: Tensor, false: Tensor, sound: Tensor, flawed: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class _Vectors:
+    scale: Tensor
+    true: Tensor
+    false: Tensor
+    sound: Tensor
+    flawed: Tensor
+
+
+def _contrast(lesson: Lesson, of: _Vectors, margin: float = 0.0) -> Tensor:
     """InfoNCE both ways, captions that are true of another scene left out; and each against its own worse versions."""
-    logits = scale * sound @ true.T
+    logits = of.scale * of.sound @ of.true.T
     also_true = torch.tensor([[holds(p, s) for p in lesson.prompts] for s in lesson.scenes]).fill_diagonal_(False)
-    target, first = torch.arange(len(true)), torch.zeros(len(true), dtype=torch.long)
+    target, first = torch.arange(len(logits)), torch.zeros(len(logits), dtype=torch.long)
     both = F.cross_entropy(logits.masked_fill(also_true, -1e4), target)
     both = both + F.cross_entropy(logits.T.masked_fill(also_true.T, -1e4), target)
-    own_caption = scale * torch.einsum("bd,bkd->bk", sound, torch.cat([true[:, None], false], dim=1))
-    own_picture = scale * torch.einsum("bd,kbd->bk", true, torch.stack([sound, flawed]))
-    return both / 2 + F.cross_entropy(own_caption, first) + F.cross_entropy(own_picture, first)
+    own_caption = torch.einsum("bd,bkd->bk", of.sound, torch.cat([of.true[:, None], of.false], dim=1))
+    sound, flawed = (of.sound * of.true).sum(-1), (of.flawed * of.true).sum(-1)
+    own_picture = torch.stack([sound - margin, flawed], dim=1)
+    return both / 2 + F.cross_entropy(of.scale * own_caption, first) + F.cross_entropy(of.scale * own_picture, first)

@@ -34,9 +34,12 @@ from rats_train.world.renderer import render
 from rats_train.world.scene import Scene, sample_scene
 
 CONTRAST_STEPS, CONTRAST_LR = 2000, 1.5e-3
-HARDENED_STEPS, HARDENED_LR = 500, 5e-4
+HARDENED_STEPS, HARDENED_LR = 600, 5e-4
 BATCH: Final = 64
 POOL: Final = 16_000
+
+
+FAINTEST: Final = 0.2  # of a ghost
 
 
 @dataclass(frozen=True)
@@ -143,9 +146,10 @@ def make_lesson(
         images = to_images(pictures)
         return (images + noise * torch.randn(images.shape, generator=generator)).clamp(0, 1)
 
+    share = FAINTEST + (1 - FAINTEST) * torch.rand(len(rows), generator=generator)
     images, worse = noisy(np.concatenate([sound, np.stack(flawed)])).chunk(2)
     twins = degrade(np.stack([render(sample_scene(prompt, rng)) for prompt in prompts]), rng.randrange(2**32))
-    return Lesson(prompts, scenes, wrong, images, worse, noisy(twins))
+    return Lesson(prompts, scenes, wrong, images, worse, noisy(twins), share)
 
 
 def build_reward(name: str, out: Path, work: Path) -> None:
