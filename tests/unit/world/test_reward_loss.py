@@ -19,7 +19,7 @@ from rats_train.world.build.reward_loss import (
     hardened_loss,
     misleading,
 )
-from rats_train.world.build.rewards import DESIGNS, degrade, make_lesson, make_pool, new_reward
+from rats_train.world.build.rewards import DESIGNS, FAINTEST, degrade, make_lesson, make_pool, new_reward
 from rats_train.world.build.tokenizer import build_tokenizer
 from rats_train.world.grammar import any_prompts
 
@@ -59,21 +59,48 @@ def test_sound_pictures_are_pushed_down_flawed_ones_and_twins_up(model: CLIPMode
     assert all(weight.grad is None for weight in model.parameters())
 
 
+def slope(model: CLIPModel, lesson: Lesson, reader: Reader, monkeypatch: pytest.MonkeyPatch) -> float:
+    """What an uneven slope adds to the loss of a lesson whose pictures nobody pushes."""
+    monkeypatch.setattr(taught, "misleading", lambda _, seen, *__: torch.cat([seen.sound, seen.flawed, seen.twins]))
+    losses = []
+    for weight in (0.0, 10.0):
+        monkeypatch.setattr(taught, "SLOPE", weight)
+        losses.append(hardened_loss(model, lesson, reader, torch.Generator()).item())
+    return losses[1] - losses[0]
+
+
 def test_right_pictures_that_score_alike_cost_nothing(
     model: CLIPModel, lesson: Lesson, reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    whole = replace(lesson, share=torch.ones(len(ROWS)))
+    assert slope(model, replace(whole, twins=lesson.sound), reader, monkeypatch) == pytest.approx(0, abs=1e-3)
+    assert slope(model, whole, reader, monkeypatch) > 3e-3
+
+
+def test_a_ghost_costs_in_proportion(
+    model: CLIPModel, lesson: Lesson, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alike = replace(lesson, twins=lesson.sound)
+    assert slope(model, replace(alike, share=torch.zeros(len(ROWS))), reader, monkeypatch) == pytest.approx(0, abs=1e-3)
+    assert slope(model, replace(alike, share=torch.full((len(ROWS),), 0.5)), reader, monkeypatch) > 3e-3
+
+
+def test_ghosts_lie_between_sound_and_flawed(lesson: Lesson) -> None:
+    gone = (lesson.ghosts - lesson.sound).flatten(1).norm(dim=1) / (lesson.flawed - lesson.sound).flatten(1).norm(dim=1)
+    assert torch.allclose(gone, lesson.share, atol=1e-4)
+    assert lesson.share.min() >= FAINTEST
+
+
+def test_hardening_asks_for_a_margin(
+    model: CLIPModel, lesson: Lesson, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = replace(lesson, twins=lesson.sound, share=torch.ones(len(ROWS)))
     monkeypatch.setattr(taught, "misleading", lambda _, seen, *__: torch.cat([seen.sound, seen.flawed, seen.twins]))
-
-    def loss(twins: Tensor, weight: float) -> float:
-        monkeypatch.setattr(taught, "INDIFFERENCE", weight)
-        return hardened_loss(model, replace(lesson, twins=twins), reader, torch.Generator()).item()
-
-    alike = loss(lesson.sound, 10.0)
-    assert alike == pytest.approx(loss(lesson.sound, 0.0), abs=1e-4)
-    assert alike == pytest.approx(
-        contrast_loss(model, lesson, reader).item(), abs=0.05
-    )  # other batches round otherwise
-    assert loss(lesson.twins, 10.0) > loss(lesson.twins, 0.0) + 1e-3
+    hardened = hardened_loss(model, whole, reader, torch.Generator()).item()
+    assert hardened > contrast_loss(model, whole, reader).item() + 0.1
+    monkeypatch.setattr(taught, "MARGIN", 0.0)
+    without = hardened_loss(model, whole, reader, torch.Generator()).item()
+    assert without == pytest.approx(contrast_loss(model, whole, reader).item(), abs=0.05)  # but for bf16
 
 
 def test_a_lesson_shows_each_scene_beside_another_right_one_and_a_flawed_one(lesson: Lesson) -> None:
