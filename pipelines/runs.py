@@ -75,10 +75,22 @@ def find_result(workspace: Path, result: str) -> Path:
     Raises:
         UserError: none did.
     """
+    made = _results(workspace, result)
+    if made:
+        return made[-1]
+    students = _results(workspace, "student")
+    if result == "package" and students:
+        raise UserError(
+            f"No student in {workspace} was promoted, so none is packaged: the report says why. To serve one all the "
+            f"same: `rats package {students[-1]} --out models`, then `rats serve --repo models`."
+        )
+    raise UserError(f"No {result} in {workspace}: make one with `rats run`.")
+
+
+def _results(workspace: Path, result: str) -> list[Path]:
+    """What the runs of a workspace made of one kind, the newest last."""
     made = [path for path in workspace.glob(f"*/{RESULTS[result][2]}") if path.parent.name != "latest"]
-    if not made:
-        raise UserError(f"No {result} in {workspace}: make one with `rats run`.")
-    return max(made, key=lambda path: path.parent.stat().st_mtime)
+    return sorted(made, key=lambda path: path.parent.stat().st_mtime)
 
 
 def read_run(run: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def recipe(tiny_pipeline_dir, tiny_reward_dir, tmp_path_factory):
         "trajectories": {"count": 8, "batch_size": 4, "shard_size": 4},
         "training": {"steps": 30, "batch_size": 4, "learning_rate": 1e-3, "checkpoint_every": 2},
         "evaluation": {
-            "count": 6,
+            "count": 16,
             "images_per_prompt": 2,
             "batch_size": 12,
             "bootstrap_samples": 200,

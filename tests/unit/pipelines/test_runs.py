@@ -57,6 +57,14 @@ def test_the_newest_result_is_found(tmp_path):
         find_result(tmp_path, "student")
 
 
+def test_a_student_that_was_not_promoted_is_named_with_the_way_to_serve_it_all_the_same(tmp_path):
+    student = create_run(tmp_path, "emoji", {}) / "student"
+    student.mkdir()
+    with pytest.raises(UserError, match=r"^No student in .* was promoted, [^\n]*`rats serve --repo models`\.$") as told:
+        find_result(tmp_path, "package")
+    assert f"rats package {student} --out models" in str(told.value)
+
+
 def test_the_view_shows_how_far_the_running_step_is(tmp_path):
     write_json(tmp_path / "progress.json", {"step": 30, "steps": 120, "eta_seconds": 75.2, "reward_student": 0.25})
     running = {"name": "train_student", "status": "running", "folder": str(tmp_path)}
