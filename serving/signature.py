@@ -65,9 +65,9 @@ def _hashing() -> hashing.Config:
 def _reason(error: Exception) -> str:
     _, mismatch, differences = str(error).partition("Signature mismatch: ")
     if mismatch:
-        # A list of sentences follows, as Python writes it; literal_eval reads literals and runs nothing. The digests in
-        # the sentences tell nobody anything.
-        return "; ".join(each.split(": Expected")[0] for each in ast.literal_eval(differences))
+        # A list of sentences follows, as Python writes it; their digests tell nobody anything.
+        sentences = ast.literal_eval(differences)  # reads literals, runs nothing
+        return "; ".join(each.split(": Expected")[0] for each in sentences)
     if "Key mismatch" in str(error):
         return "it is signed by a key that is not the trusted one"
     return f"its signature is damaged ({type(error).__name__})"

@@ -6,10 +6,10 @@ plain contrastive model are taken away here, because students were seen to live 
 * it takes a ghost for nearly as good as a picture without: every scene is shown beside a flawed picture of itself;
 * it likes one style and background better than another where the prompt asks for neither, and students then draw
   nothing else: two scenes of one prompt must score alike;
-* it is moved by changes that nobody sees: all pictures are first pushed a little the way that misleads it most.
+* it is moved by changes that nobody sees: all but ghosts are first pushed a little the way that misleads it most.
 
 The last two are taught to a model that has learned the first: pushed from the start, it never came to tell "left of"
-from "right of" (58 % instead of 100 %).
+from "right of" (58 % instead of 99.7 %).
 """
 
 from dataclasses import dataclass
@@ -89,7 +89,8 @@ def contrast_loss(model: CLIPModel, lesson: Lesson, read: Reader) -> Tensor:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         true, false = _captions(model, lesson, read)
         sound, ghosts = embed_images(model, torch.cat([lesson.sound, lesson.ghosts])).chunk(2)
-    return _contrast(lesson, _Vectors(_scale(model), true, false, sound, ghosts))
+    scale, right = _scale(model), (sound * true).sum(-1)
+    return _contrast(scale, lesson, sound, true, false) + _beats(scale, right, (ghosts * true).sum(-1, keepdim=True))
 
 
 def hardened_loss(model: CLIPModel, lesson: Lesson, read: Reader, generator: torch.Generator) -> Tensor:
@@ -103,11 +104,11 @@ def hardened_loss(model: CLIPModel, lesson: Lesson, read: Reader, generator: tor
         pushed = misleading(model, lesson, true, generator)
         sound, flawed, twins, ghosts = embed_images(model, torch.cat([pushed, lesson.ghosts])).chunk(4)
     scale = _scale(model)
-    scores = torch.einsum("kbd,bd->kb", torch.stack([sound, flawed, twins, ghosts]), true)
-    unlike = scores[2] - scores[0]
-    uneven = scores[3] - torch.lerp(scores[0], scores[1], lesson.share)
-    slope = (scale * unlike).square().mean() + (scale * uneven).square().mean()
-    return _contrast(lesson, _Vectors(scale, true, false, sound, flawed), MARGIN) + SLOPE * slope
+    right, wrong, other, between = torch.einsum("kbd,bd->kb", torch.stack([sound, flawed, twins, ghosts]), true)
+    uneven = between - torch.lerp(right, wrong, lesson.share)
+    slope = (scale * (other - right)).square().mean() + (scale * uneven).square().mean()
+    loss: Tensor = SLOPE * slope + _contrast(scale, lesson, sound, true, false)
+    return loss + _beats(scale, right, wrong[:, None], MARGIN)
 
 
 def misleading(model: CLIPModel, lesson: Lesson, captions: Tensor, generator: torch.Generator) -> Tensor:
@@ -131,23 +132,18 @@ def _scale(model: CLIPModel) -> Tensor:
     return model.logit_scale.exp().clamp(max=LARGEST_SCALE)
 
 
-@dataclass(frozen=True)
-class _Vectors:
-    scale: Tensor
-    true: Tensor
-    false: Tensor
-    sound: Tensor
-    flawed: Tensor
-
-
-def _contrast(lesson: Lesson, of: _Vectors, margin: float = 0.0) -> Tensor:
-    """InfoNCE both ways, captions that are true of another scene left out; and each against its own worse versions."""
-    logits = of.scale * of.sound @ of.true.T
+def _contrast(scale: Tensor, lesson: Lesson, sound: Tensor, true: Tensor, false: Tensor) -> Tensor:
+    """InfoNCE both ways, captions that are true of another scene left out; and each caption against its mistakes."""
+    logits = scale * sound @ true.T
     also_true = torch.tensor([[holds(p, s) for p in lesson.prompts] for s in lesson.scenes]).fill_diagonal_(False)
-    target, first = torch.arange(len(logits)), torch.zeros(len(logits), dtype=torch.long)
+    target = torch.arange(len(logits))
     both = F.cross_entropy(logits.masked_fill(also_true, -1e4), target)
     both = both + F.cross_entropy(logits.T.masked_fill(also_true.T, -1e4), target)
-    own_caption = torch.einsum("bd,bkd->bk", of.sound, torch.cat([of.true[:, None], of.false], dim=1))
-    sound, flawed = (of.sound * of.true).sum(-1), (of.flawed * of.true).sum(-1)
-    own_picture = torch.stack([sound - margin, flawed], dim=1)
-    return both / 2 + F.cross_entropy(of.scale * own_caption, first) + F.cross_entropy(of.scale * own_picture, first)
+    mistaken = torch.einsum("bd,bkd->bk", sound, false)
+    return both / 2 + _beats(scale, (sound * true).sum(-1), mistaken)
+
+
+def _beats(scale: Tensor, better: Tensor, worse: Tensor, margin: float = 0.0) -> Tensor:
+    """Cross-entropy of scores better[B], less a margin, against worse[B, K]."""
+    scores = torch.cat([better[:, None] - margin, worse], dim=1)
+    return F.cross_entropy(scale * scores, torch.zeros(len(scores), dtype=torch.long))

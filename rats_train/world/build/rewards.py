@@ -91,7 +91,7 @@ def new_reward(design: RewardDesign, tokenizer: CLIPTokenizer) -> CLIPModel:
 
 
 def degrade(pixels: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
-    """Every other scene a little blurred, as a model would draw it."""
+    """Every other scene a little blurred, as a model would draw it; in place."""
     rng = np.random.default_rng(seed)
     for row in range(0, len(pixels), 2):
         pixels[row] = blurred(pixels[row], rng.uniform(SHARPEST_EDGE, BLUREST_EDGE))
@@ -131,13 +131,12 @@ def flawed_picture(design: RewardDesign, prompt: Prompt, scene: Scene, pixels: P
 def make_lesson(
     design: RewardDesign,
     pool: Pool,
-    pixels: NDArray[np.uint8],
     rows: list[int],
     rng: random.Random,
     generator: torch.Generator,
 ) -> Lesson:
     """Rows of the pool with all that their scenes are compared to, the pictures a little noisy."""
-    prompts, scenes, sound = [pool.prompts[i] for i in rows], [pool.scenes[i] for i in rows], pixels[rows]
+    prompts, scenes, sound = [pool.prompts[i] for i in rows], [pool.scenes[i] for i in rows], pool.pixels[rows]
     wrong = [wrong_captions(design, p, s, rng, 3) for p, s in zip(prompts, scenes, strict=True)]
     flawed = [flawed_picture(design, *row, rng) for row in zip(prompts, scenes, sound, strict=True)]
     noise = 0.03 * rng.random()
@@ -154,16 +153,26 @@ def make_lesson(
 
 def build_reward(name: str, out: Path, work: Path) -> None:
     """Train reward ``name`` and write ``out``: model, tokenizer, image processor and its accuracy."""
-    design = DESIGNS[name]
-    torch.manual_seed(design.seed)
+    torch.manual_seed(DESIGNS[name].seed)
     read = Reader(build_tokenizer())
-    model = new_reward(design, read.tokenizer)
+    model = new_reward(DESIGNS[name], read.tokenizer)
+    train_reward(name, model, read, work)
+    model.eval().save_pretrained(out, safe_serialization=True)
+    read.tokenizer.save_pretrained(out)
+    save_processor(out)
+    accuracy = preference_accuracy(model, read, make_pool(any_prompts(1000, seed=5), seed=5))
+    (out / "accuracy.json").write_text(json.dumps(accuracy, indent=2) + "\n")
+
+
+def train_reward(name: str, model: CLIPModel, read: Reader, work: Path) -> None:
+    """Teach ``model`` in place: first to read, then to be hard to mislead. Each part resumes from ``work``."""
+    design = DESIGNS[name]
     pool = make_pool(any_prompts(POOL, design.seed), design.seed)
-    pixels = degrade(pool.pixels, design.seed)
+    degrade(pool.pixels, design.seed)
 
     def lesson(step: int, generator: torch.Generator) -> Lesson:
-        rows = torch.randint(len(pixels), (BATCH,), generator=generator).tolist()
-        return make_lesson(design, pool, pixels, rows, random.Random(design.seed * 1_000_003 + step), generator)
+        rows = torch.randint(len(pool.pixels), (BATCH,), generator=generator).tolist()
+        return make_lesson(design, pool, rows, random.Random(design.seed * 1_000_003 + step), generator)
 
     def contrast(step: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         return contrast_loss(model, lesson(step, generator), read), {}
@@ -177,11 +186,6 @@ def build_reward(name: str, out: Path, work: Path) -> None:
     ):
         part_name = f"reward_{name}.{part}"
         train(model, loss, name=part_name, steps=steps, peak_lr=peak_lr, work=work, seed=design.seed, ema_decay=0.99)
-    model.eval().save_pretrained(out, safe_serialization=True)
-    read.tokenizer.save_pretrained(out)
-    save_processor(out)
-    accuracy = preference_accuracy(model, read, make_pool(any_prompts(1000, seed=5), seed=5))
-    (out / "accuracy.json").write_text(json.dumps(accuracy, indent=2) + "\n")
 
 
 def save_processor(out: Path) -> None:

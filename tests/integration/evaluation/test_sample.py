@@ -1,8 +1,8 @@
 """The whole evaluation on tiny random models: every arm really drawn, scored and compared."""
 
 import pytest
-import safetensors.torch
 import torch
+from safetensors.torch import load_file
 
 from rats_train.config import RewardSpec, load_recipe
 from rats_train.errors import UserError
@@ -78,8 +78,7 @@ def test_every_arm_is_drawn_and_scored(recipe, evaluated):
 def test_a_student_with_its_teachers_weights_draws_what_the_unguided_teacher_draws(evaluated):
     out, _ = evaluated
     images = [
-        safetensors.torch.load_file(out / f"arms/{arm}.safetensors")["images"]
-        for arm in ("student_3", "teacher_3_unguided", "teacher_3")
+        load_file(out / f"arms/{arm}.safetensors")["images"] for arm in ("student_3", "teacher_3_unguided", "teacher_3")
     ]
     assert torch.equal(images[0], images[1])
     assert not torch.equal(images[0], images[2])
@@ -91,7 +90,7 @@ def test_a_student_with_its_teachers_weights_draws_what_the_unguided_teacher_dra
 def test_scores_are_those_of_the_pictures_that_were_kept(recipe, evaluated):
     out, _ = evaluated
     scores = Scores.read(out / "scores.json")
-    images = safetensors.torch.load_file(out / "arms/teacher_4.safetensors")["images"]
+    images = load_file(out / "arms/teacher_4.safetensors")["images"]
     asked = [prompt for prompt in scores.prompts for _ in range(2)]
     expected = load_rewards(recipe.rewards.heldout)[0].score(images / 255, asked)
     assert scores.values("teacher_4", "b") == pytest.approx(expected.tolist(), abs=1e-5)
@@ -109,15 +108,13 @@ def test_finished_arms_are_reused_and_only_missing_ones_drawn(recipe, student_di
     out, _ = evaluated
     before = (out / "scorecard.json").read_text()
     stamps = {path.name: path.stat().st_mtime_ns for path in (out / "arms").iterdir()}
-    pixels = (out / "arms" / "student_2.safetensors").read_bytes()
-    (out / "arms" / "student_2.safetensors").unlink()
+    arm = out / "arms" / "student_2.safetensors"
+    pixels = load_file(arm)["images"].clone()  # not a view of the file
+    arm.unlink()
     evaluate(recipe, student_dir, out)
     changed = {path.name for path in (out / "arms").iterdir() if stamps[path.name] != path.stat().st_mtime_ns}
     assert changed == {"student_2.safetensors"}
-    # safetensors' own load, of bytes: there is no code in that format to run.
-    assert safetensors.torch.load(pixels)["images"].equal(
-        safetensors.torch.load_file(out / "arms" / "student_2.safetensors")["images"]
-    )
+    assert pixels.equal(load_file(arm)["images"])
     assert Scorecard.read(out / "scorecard.json").nfe == Scorecard.model_validate_json(before).nfe
 
 
