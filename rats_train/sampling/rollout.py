@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint as recompute
 
+from rats_train.sampling.chain_gradient import bound_growth
 from rats_train.sampling.steps import euler_step, x0_from_velocity
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
@@ -32,7 +33,7 @@ def rollout(
     checkpoint: bool = False,
     on_step: Callable[[int, Tensor], None] | None = None,
 ) -> Rollout:
-    """Integrate the flow by Euler steps.
+    """Integrate the flow by Euler steps; gradient comes back through them bounded, as `chain_gradient` has it.
 
     Args:
         velocity: the model, conditioning and guidance included.
@@ -46,7 +47,7 @@ def rollout(
     count = len(sigmas) - 1
     first_with_grad = 0 if backprop_steps is None else count - backprop_steps
     sigmas = sigmas.to(noise.device)
-    x, x0 = noise, {}
+    x, x0, with_grad = noise, {}, []
     for k in range(count):
         with nullcontext() if k >= first_with_grad else torch.no_grad():
             sigma = sigmas[k].expand(len(x))
@@ -54,6 +55,10 @@ def rollout(
             if keep_x0 is None or k in keep_x0:
                 x0[k] = x0_from_velocity(x, v, sigmas[k])
             x = euler_step(x, v, sigmas[k], sigmas[k + 1])
+        if x.requires_grad:
+            with_grad.append(x)
         if on_step is not None:
             on_step(k, x)
+    if with_grad:
+        bound_growth(with_grad)
     return Rollout(x, x0)
