@@ -26,8 +26,10 @@ EFFICIENCY = 0.8
 PICTURE = 2
 # Imports, loading, the first call.
 SETUP_SECONDS = 10
-# fp32 weights, gradients and AdamW's two moments.
+# fp32 weights, gradients and AdamW's two moments, which ZeRO spreads over the ranks.
 BYTES_PER_TRAINED_PARAMETER = 16
+# The moving average in fp32, whole on every rank.
+BYTES_PER_AVERAGED_PARAMETER = 4
 BYTES_PER_FROZEN_PARAMETER = 4
 # Tensors of a token's width that a transformer block keeps for its backward pass.
 KEPT_PER_BLOCK = 34
@@ -131,7 +133,7 @@ def estimate_seconds(recipe: Recipe, network: Network, flops_per_second: float) 
 def estimate_memory(recipe: Recipe, network: Network) -> int:
     """Bytes that training needs on each rank: states (sharded by ZeRO), frozen parts, and activations of one batch."""
     ranks = recipe.training.world_size if recipe.training.zero_stage else 1
-    states = network.transformer * BYTES_PER_TRAINED_PARAMETER / ranks
+    states = network.transformer * (BYTES_PER_TRAINED_PARAMETER / ranks + BYTES_PER_AVERAGED_PARAMETER)
     kept = row_cost(recipe).kept * network.tokens * network.layers * network.width * KEPT_PER_BLOCK * 4
     batch = recipe.training.batch_size // recipe.training.world_size
     return int(states + network.others * BYTES_PER_FROZEN_PARAMETER + batch * kept)

@@ -158,6 +158,8 @@ class Training(Section):
     """The optimiser and the machine; ``batch_size`` counts all ranks together.
 
     ``learning_rate`` is the peak: reached after a twentieth of the steps, then a cosine down to a hundredth of it.
+    What is watched and exported is the average of the student's weights that follows them by ``ema_decay`` a step
+    (0: the weights themselves).
 
     Every ``watch_every`` steps (0: never) the student draws a few held-out prompts, and what scores best on the
     held-out rewards is exported; after ``patience`` such looks without a new best training ends (null: it does not).
@@ -166,6 +168,7 @@ class Training(Section):
     steps: Count = 300
     batch_size: Count = 16
     learning_rate: Positive = 1e-4
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.97
     weight_decay: Weight = 0.0
     max_grad_norm: Positive = 1.0
     zero_stage: Literal[0, 1, 2, 3] = 2

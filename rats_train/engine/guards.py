@@ -15,13 +15,12 @@ from rats_train.config import Training
 from rats_train.engine.checkpoints import Checkpoints, full_disk_explained
 from rats_train.engine.ranks import Ranks
 from rats_train.engine.records import METRICS, read_lines
-from rats_train.engine.roles import Roles
+from rats_train.engine.roles import SERVED, Roles
 from rats_train.engine.watch import Watch
 from rats_train.errors import UserError
 from rats_train.evaluation.alarms import ALARMS, Alarm, find_alarms
 from rats_train.evaluation.watched import WATCH, WatchPoint, best_point, out_of_patience, read_watch, still_wanted
 from rats_train.files import atomic_write_text
-from rats_train.methods.base import STUDENT
 
 BEST = "best"
 
@@ -92,10 +91,10 @@ class Guards:
     def _look(self, done: int) -> None:
         if self._watch is None:
             return
-        point = self._watch.look(done, self._roles.modules[STUDENT])
+        point = self._watch.look(done, self._roles.modules[SERVED])
         self._points.append(point)
         if self.best is point:
-            state = self._roles.state_dict(STUDENT)
+            state = self._roles.state_dict(SERVED)
             self._ranks.from_first(lambda: self._write(done, state))
         if self._ranks.first:
             with (self._out / WATCH).open("a") as file:

@@ -14,15 +14,21 @@ from torch import Tensor, nn
 
 from rats_train.config import Training
 from rats_train.engine.ranks import Ranks
-from rats_train.methods.base import Role
+from rats_train.methods.base import STUDENT, Role
+
+
+SERVED = "served"
+"""The role that the engine adds to a method's: the moving average of the student, which is watched and exported."""
 
 
 class Roles:
-    """Every role of a method, all beginning with the weights of ``transformer`` (which becomes one of them)."""
+    """Every role of a method and the served student, all beginning with the weights of ``transformer`` (which becomes
+    one of them)."""
 
     def __init__(self, roles: Mapping[str, Role], transformer: nn.Module, training: Training, ranks: Ranks) -> None:
-        self._roles, self._ranks = roles, ranks
-        self._copies = {name: _frozen_copy(transformer) for name, role in roles.items() if not role.trainable}
+        served = Role(average_of=STUDENT, decay=training.ema_decay)
+        self._roles, self._ranks = {**roles, SERVED: served}, ranks
+        self._copies = {name: _frozen_copy(transformer) for name, role in self._roles.items() if not role.trainable}
         trainable = [name for name, role in roles.items() if role.trainable]
         weights = [transformer, *(copy.deepcopy(transformer) for _ in trainable[1:])]
         self.engines = {name: _engine(module, training, ranks) for name, module in zip(trainable, weights, strict=True)}
@@ -70,9 +76,10 @@ class Roles:
         return 16 * parameters + 4 * averages
 
     def state_dict(self, name: str) -> dict[str, Tensor]:
-        """All weights of a trainable role on the CPU, gathered from the ranks; every rank must ask."""
+        """All weights of a role on the CPU, gathered from the ranks where they are spread; every rank must ask."""
         state = {}
-        for key, tensor in self.engines[name].module.state_dict(keep_vars=True).items():
+        module = self._copies[name] if name in self._copies else self.engines[name].module
+        for key, tensor in module.state_dict(keep_vars=True).items():
             with _gathered(tensor):
                 state[key] = tensor.detach().cpu().clone()
         return state

@@ -18,7 +18,7 @@ from rats_train.engine.identity import Identity
 from rats_train.engine.previews import PREVIEWED, preview_columns, save_preview
 from rats_train.engine.ranks import Ranks
 from rats_train.engine.records import METRICS, Records, read_lines
-from rats_train.engine.roles import Roles
+from rats_train.engine.roles import SERVED, Roles
 from rats_train.engine.stop import StopRequest
 from rats_train.engine.watch import Watch
 from rats_train.errors import RetryableError, UserError
@@ -149,7 +149,7 @@ class Trainer:
 
     def _preview(self, done: int) -> None:
         batch = self._data.batch(range(min(PREVIEWED, len(self._data))))
-        student, device = self._roles.modules[STUDENT], self._ranks.device
+        student, device = self._roles.modules[SERVED], self._ranks.device
         columns = preview_columns(self._recipe, self._model, student, batch, device)
         if self._ranks.first:
             save_preview(self._out / "previews" / f"step-{done:04d}.png", batch, columns)
@@ -162,7 +162,7 @@ class Trainer:
 
     def _finish(self, resumed: int) -> None:
         """Write the student of the best look, then the result: whoever finds a result finds a whole student."""
-        state = self._roles.state_dict(STUDENT)
+        state = self._roles.state_dict(SERVED)
         self._ranks.from_first(lambda: self._export(state, resumed))
 
     def _export(self, state: dict[str, Tensor], resumed: int) -> None:

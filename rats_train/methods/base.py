@@ -15,7 +15,7 @@ from rats_train.rewards.base import RewardModel
 from rats_train.trajectories.prompts import PromptBatch
 
 STUDENT = "student"
-"""The trainable role that every method has, and that is exported."""
+"""The trainable role that every method has."""
 
 
 @dataclass(frozen=True)

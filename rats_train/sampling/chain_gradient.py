@@ -44,4 +44,5 @@ def _scaled_down(gradient: Tensor, limit: Tensor) -> Tensor:
 def _norms(gradient: Tensor) -> Tensor:
     """The norm[B] of each sample, in single precision at least."""
     dtype = torch.promote_types(gradient.dtype, torch.float32)
-    return gradient.detach().flatten(1).to(dtype).norm(dim=1)
+    norms: Tensor = torch.linalg.vector_norm(gradient.detach().flatten(1), dim=1, dtype=dtype)
+    return norms

@@ -40,17 +40,18 @@ def test_every_step_leaves_a_line_of_metrics(out: Path) -> None:
         assert 0 < line["gate_min"] <= line["gate_mean"] <= line["gate_max"] < 1
 
 
-def test_the_optimiser_goes_at_the_rate_of_the_step(
-    tiny_recipe: Recipe, tiny_store: Path, ranks: Ranks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_the_optimiser_goes_at_the_rate_of_the_step_and_the_average_is_exported(
+    tiny_recipe: Recipe, tiny_store: Path, ranks: Ranks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decay: float
 ) -> None:
     monkeypatch.setattr(trainer, "learning_rate", lambda step, *_: 1e-3 if step == 0 else 0.0)
-    one = changed(tiny_recipe, "training", checkpoint_every=6)
+    one = changed(tiny_recipe, "training", checkpoint_every=6, ema_decay=decay)
     train(one, tiny_store, tmp_path / "run", ranks)
     start = load_sd3(tiny_recipe.teacher.path).transformer.state_dict()
     moved = load_sd3(tmp_path / "run" / "student").transformer.state_dict()
-    # One step of Adam moves a weight by its rate; five more at none move nothing.
+    # One step of Adam moves a weight by its rate; five more at none move nothing, and the average catches up.
     largest = max(float((moved[name] - value).abs().max()) for name, value in start.items())
-    assert largest == pytest.approx(1e-3, rel=0.02)
+    assert largest == pytest.approx(1e-3 * (1 - decay**6), rel=0.02)
     assert [line["learning_rate"] for line in read_lines(tmp_path / "run" / "metrics.jsonl")] == [1e-3, 0, 0, 0, 0, 0]
 
 
