@@ -90,18 +90,20 @@ def read_watch(path: Path) -> list[WatchPoint]:
 
 
 def best_point(points: Sequence[WatchPoint]) -> WatchPoint | None:
-    """The earliest of the trained points with the highest score; None without one, or without a score.
+    """The latest trained point that is as good as the highest, to one standard error; None without one, or a score.
 
-    The untrained point is no candidate: to export it would be to hand the teacher back.
+    A few pictures do not tell looks apart, and the highest of many is the luckiest (the one-standard-error rule of
+    Breiman et al. 1984, section 3.4.3). The untrained point is no candidate: to export it would be to hand the teacher
+    back.
     """
-    scored = [(point.score, point) for point in points if point.step and point.score is not None]
-    return max(scored, key=lambda pair: pair[0])[1] if scored else None
+    highest = _highest(points)
+    return None if highest is None else [point for point in _scored(points) if _as_good(point, highest)][-1]
 
 
 def out_of_patience(points: Sequence[WatchPoint], patience: int | None) -> bool:
-    """Whether the last ``patience`` looks brought no new best; never for None."""
-    best = best_point(points)
-    return patience is not None and best is not None and sum(point.step > best.step for point in points) >= patience
+    """Whether the last ``patience`` looks brought no new highest score; never for None."""
+    top = _highest(points)
+    return patience is not None and top is not None and sum(point.step > top.step for point in points) >= patience
 
 
 def still_wanted(points: Sequence[WatchPoint], since: int) -> set[int]:
@@ -109,6 +111,25 @@ def still_wanted(points: Sequence[WatchPoint], since: int) -> set[int]:
     before, later = [[point for point in points if (point.step > since) is side] for side in (False, True)]
     bests = [best_point([*before, *later[:count]]) for count in range(len(later) + 1)]
     return {best.step for best in bests if best is not None}
+
+
+def _scored(points: Sequence[WatchPoint]) -> list[WatchPoint]:
+    """The candidates."""
+    return [point for point in points if point.step and point.score is not None]
+
+
+def _highest(points: Sequence[WatchPoint]) -> WatchPoint | None:
+    """The earliest candidate with the highest score."""
+    return max(_scored(points), key=lambda point: float(point.score or 0.0), default=None)
+
+
+def _as_good(point: WatchPoint, highest: WatchPoint) -> bool:
+    """Whether the held-out reward lies below the highest by at most one standard error over paired prompts."""
+    ours, theirs = point.reward("heldout"), highest.reward("heldout")
+    assert ours is not None and theirs is not None  # both have a score
+    short = theirs - ours
+    error = short.std(ddof=1) / np.sqrt(len(short)) if len(short) > 1 else 0.0
+    return bool(short.mean() <= error)
 
 
 def _from_line(line: Mapping[str, Any]) -> WatchPoint:

@@ -58,9 +58,9 @@ def _prompts(recipe: Recipe) -> list[str]:
     """``trajectories.count`` prompts: the embedded world's, or those of a file, over and over where it has fewer."""
     wanted = recipe.trajectories
     if wanted.prompts == "embedded":
-        from rats_train.world.grammar import train_prompts  # own prompts need nothing of the embedded world
+        from rats_train.world.grammar import practice_prompts  # own prompts need nothing of the embedded world
 
-        prompts: list[str] = train_prompts(wanted.count, recipe.seed)
+        prompts: list[str] = practice_prompts(wanted.count, recipe.seed)
         return prompts
     lines = read_prompts(wanted.prompts, "trajectories.prompts")
     return [lines[row % len(lines)] for row in range(wanted.count)]

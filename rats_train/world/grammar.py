@@ -9,11 +9,11 @@ Style, places, the order in ``A and B`` and, in half of the prompts, the backgro
 """
 
 import hashlib
+import itertools
 import random
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Final
 
 from rats_train.world.vocabulary import BACKGROUNDS, COUNT_WORDS, NOUNS, RELATIONS
@@ -90,7 +90,7 @@ def _subjects(heldout: bool | None) -> dict[str, list[Prompt]]:
     counts = [Prompt((noun.singular,), count=n) for noun in NOUNS for n in COUNT_WORDS.values()]
     pairs = [
         Prompt(order, relation=relation)
-        for a, b in combinations([noun.singular for noun in NOUNS], 2)
+        for a, b in itertools.combinations([noun.singular for noun in NOUNS], 2)
         for order in ((a, b), (b, a))
         for relation in RELATIONS
     ]
@@ -111,14 +111,31 @@ def _stream(seed: int, heldout: bool | None) -> Iterator[Prompt]:
     weights = [{"single": 1.0, "count": 1.5, "pair": 2.5}[kind] for kind in kinds]
     while True:
         kind = rng.choices(list(kinds), weights)[0]
-        subject = rng.choice(kinds[kind])
-        background = rng.choice(list(BACKGROUNDS)) if rng.random() < 0.5 else None
-        yield Prompt(subject.nouns, subject.count, subject.relation, background)
+        yield _before_a_ground(rng.choice(kinds[kind]), rng)
+
+
+def _before_a_ground(subject: Prompt, rng: random.Random) -> Prompt:
+    """The subject with a background or, half of the time, without."""
+    return replace(subject, background=rng.choice(list(BACKGROUNDS)) if rng.random() < 0.5 else None)
 
 
 def train_prompts(count: int, seed: int) -> list[str]:
     """``count`` prompts for training, a function of the seed; repeats may occur."""
     return [str(prompt) for prompt, _ in zip(_stream(seed, heldout=False), range(count), strict=False)]
+
+
+def practice_prompts(count: int, seed: int) -> list[str]:
+    """``count`` training prompts to distil on: each form that has a held-out side as often as the others.
+
+    One object alone is no such form: a teacher that draws two seldom fails at one, and there is nothing to combine.
+    """
+    rng = random.Random(f"{seed}/practice")
+    forms: dict[tuple[int, str | None], list[Prompt]] = {}
+    for kind, subjects in _subjects(heldout=False).items():
+        for subject in subjects if kind != "single" else ():
+            forms.setdefault((subject.count, subject.relation), []).append(subject)
+    turns = itertools.islice(itertools.cycle(forms.values()), count)
+    return [str(_before_a_ground(rng.choice(subjects), rng)) for subjects in turns]
 
 
 def any_prompts(count: int, seed: int) -> list[str]:

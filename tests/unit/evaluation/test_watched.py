@@ -29,11 +29,22 @@ def test_the_score_is_the_weighted_held_out_reward() -> None:
 
 @pytest.mark.parametrize(
     ("scores", "best"),
-    [([0.1, 0.2, 0.3], 50), ([0.1, 0.3, 0.2], 25), ([0.9, 0.2, 0.3], 50), ([0.1, 0.3, 0.3], 25), ([0.5], None)],
+    [([0.1, 0.2, 0.3], 50), ([0.1, 0.3, 0.2], 25), ([0.9, 0.2, 0.3], 50), ([0.1, 0.3, 0.3], 50), ([0.5], None)],
 )
-def test_the_best_look_is_the_earliest_of_the_highest_and_never_the_untrained_one(scores, best) -> None:
+def test_the_best_look_is_the_latest_of_the_highest_and_never_the_untrained_one(scores, best) -> None:
     found = best_point(points(*scores))
     assert (found.step if found else None) == best
+
+
+@pytest.mark.parametrize(("short", "best"), [(0.009, 75), (0.011, 50)])
+def test_a_later_look_is_as_good_within_one_standard_error_of_its_pairs(short: float, best: int) -> None:
+    """Over prompts that differ by .02 with a spread of .02, four of them: the standard error is .01."""
+    spread = np.array([0.02, -0.02, 0.02, -0.02]) * np.sqrt(3 / 4)
+    start = np.array([0.1, 0.9, 0.4, 0.2])
+    looks = [start, start, start + 0.3, start + 0.3 + spread - short]
+    kinds = {"b": "heldout"}
+    found = best_point([WatchPoint(25 * i, 5, kinds, {"b": 1.0}, {"b": look}, 1.5) for i, look in enumerate(looks)])
+    assert found is not None and found.step == best
 
 
 def test_without_a_held_out_reward_there_is_no_best() -> None:
@@ -47,11 +58,12 @@ def test_without_a_held_out_reward_there_is_no_best() -> None:
         ([0.1, 0.3, 0.2, 0.1], 3, False),
         ([0.1, 0.3, 0.2, 0.1], None, False),
         ([0.1, 0.3, 0.2, 0.4], 1, False),
+        ([0.1, 0.3, 0.3], 1, True),
         ([0.5, 0.3, 0.4], 1, False),
         ([0.5], 1, False),
     ],
 )
-def test_patience_counts_the_looks_since_the_best(scores, patience, over) -> None:
+def test_patience_counts_the_looks_since_the_highest(scores, patience, over) -> None:
     assert out_of_patience(points(*scores), patience) is over
 
 

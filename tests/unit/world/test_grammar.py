@@ -1,9 +1,11 @@
 """The prompt grammar: what is drawn can be read back, and held-out combinations never reach training."""
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rats_train.world.grammar import Prompt, heldout_prompts, parse, train_prompts
+from rats_train.world.grammar import Prompt, heldout_prompts, parse, practice_prompts, train_prompts
 from rats_train.world.vocabulary import BACKGROUNDS, COUNT_WORDS, NOUNS, RELATIONS
 
 words = st.sampled_from([noun.singular for noun in NOUNS])
@@ -43,6 +45,17 @@ def test_heldout_combinations_are_never_drawn_in_training() -> None:
     assert pairs.isdisjoint(frozenset(prompt.nouns) for prompt in training)
 
 
+def test_practice_draws_each_form_alike_and_nothing_held_out() -> None:
+    practice = [prompt for prompt in map(parse, practice_prompts(1200, seed=0)) if prompt]
+    forms = Counter((prompt.count, prompt.relation) for prompt in practice)
+    assert forms == {
+        **{(count, None): 200 for count in COUNT_WORDS.values()},
+        **{(1, relation): 200 for relation in RELATIONS},
+    }
+    assert not any(prompt.is_heldout for prompt in practice)
+    assert 0.46 < sum(prompt.background is not None for prompt in practice) / 1200 < 0.54
+
+
 def test_heldout_prompts_hold_no_word_that_training_does_not() -> None:
     known = {word for prompt in train_prompts(20_000, seed=0) for word in prompt.replace(",", "").split()}
     for prompt in heldout_prompts(1000, seed=0):
@@ -61,4 +74,5 @@ def test_half_of_the_prompts_leave_the_background_unsaid() -> None:
 
 def test_prompts_are_a_function_of_the_seed() -> None:
     assert train_prompts(50, 7) == train_prompts(50, 7) != train_prompts(50, 8)
+    assert practice_prompts(50, 7) == practice_prompts(100, 7)[:50] != practice_prompts(50, 8)
     assert heldout_prompts(50, 7) == heldout_prompts(100, 7)[:50]
