@@ -16,7 +16,6 @@ from rats_train.config import Training
 from rats_train.engine.ranks import Ranks
 from rats_train.methods.base import STUDENT, Role
 
-
 SERVED = "served"
 """The role that the engine adds to a method's: the moving average of the student, which is watched and exported."""
 

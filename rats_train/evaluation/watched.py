@@ -96,14 +96,20 @@ def best_point(points: Sequence[WatchPoint]) -> WatchPoint | None:
     Breiman et al. 1984, section 3.4.3). The untrained point is no candidate: to export it would be to hand the teacher
     back.
     """
-    highest = _highest(points)
-    return None if highest is None else [point for point in _scored(points) if _as_good(point, highest)][-1]
+    candidates = _candidates(points)
+    if not candidates:
+        return None
+    _, highest = _highest(candidates)
+    return [point for point, rewards in candidates if _as_good(rewards, highest)][-1]
 
 
 def out_of_patience(points: Sequence[WatchPoint], patience: int | None) -> bool:
     """Whether the last ``patience`` looks brought no new highest score; never for None."""
-    top = _highest(points)
-    return patience is not None and top is not None and sum(point.step > top.step for point in points) >= patience
+    candidates = _candidates(points)
+    if patience is None or not candidates:
+        return False
+    top, _ = _highest(candidates)
+    return sum(point.step > top.step for point in points) >= patience
 
 
 def still_wanted(points: Sequence[WatchPoint], since: int) -> set[int]:
@@ -113,21 +119,20 @@ def still_wanted(points: Sequence[WatchPoint], since: int) -> set[int]:
     return {best.step for best in bests if best is not None}
 
 
-def _scored(points: Sequence[WatchPoint]) -> list[WatchPoint]:
-    """The candidates."""
-    return [point for point in points if point.step and point.score is not None]
+def _candidates(points: Sequence[WatchPoint]) -> list[tuple[WatchPoint, Values]]:
+    """The trained points that have a held-out reward, with its ``[P]`` values."""
+    rewarded = [(point, point.reward("heldout")) for point in points if point.step]
+    return [(point, rewards) for point, rewards in rewarded if rewards is not None]
 
 
-def _highest(points: Sequence[WatchPoint]) -> WatchPoint | None:
-    """The earliest candidate with the highest score."""
-    return max(_scored(points), key=lambda point: float(point.score or 0.0), default=None)
+def _highest(candidates: Sequence[tuple[WatchPoint, Values]]) -> tuple[WatchPoint, Values]:
+    """The earliest with the highest mean."""
+    return max(candidates, key=lambda candidate: float(candidate[1].mean()))
 
 
-def _as_good(point: WatchPoint, highest: WatchPoint) -> bool:
-    """Whether the held-out reward lies below the highest by at most one standard error over paired prompts."""
-    ours, theirs = point.reward("heldout"), highest.reward("heldout")
-    assert ours is not None and theirs is not None  # both have a score
-    short = theirs - ours
+def _as_good(rewards: Values, highest: Values) -> bool:
+    """Whether ``rewards[P]`` lie below the highest ``[P]`` by at most one standard error of the paired difference."""
+    short = highest - rewards
     error = short.std(ddof=1) / np.sqrt(len(short)) if len(short) > 1 else 0.0
     return bool(short.mean() <= error)
 
