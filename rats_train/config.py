@@ -161,8 +161,9 @@ class Training(Section):
     What is watched and exported is the average of the student's weights that follows them by ``ema_decay`` a step
     (0: the weights themselves).
 
-    Every ``watch_every`` steps (0: never) the student draws a few held-out prompts, and what scores best on the
-    held-out rewards is exported; after ``patience`` such looks without a new best training ends (null: it does not).
+    Every ``watch_every`` steps (0: never) the student draws a few held-out prompts. The latest look that is as good as
+    the best on the held-out rewards, to one standard error, is exported; after ``patience`` looks without a new best
+    training ends (null: it does not).
     """
 
     steps: Count = 300
