@@ -11,7 +11,7 @@ from rats_train.errors import UserError
 def test_the_packaged_recipe_loads_by_name() -> None:
     recipe = load_recipe("emoji")
     assert recipe.student.steps == [3, 5, 8]
-    assert recipe.method == RatsMethod(alpha=1.0, tau=0.05)
+    assert recipe.method == RatsMethod(alpha=2.0, tau=0.05)
     assert recipe.training.learning_rate == 3e-4
 
 
