@@ -15,6 +15,7 @@ from pipelines.benchmark.results import over_seeds, summary_table, write_results
 from pipelines.benchmark.rows import case_rows, read_training
 from pipelines.benchmark.run import run_cases
 from pipelines.benchmark.suite import Suite, load_suite, plan_cases
+from rats_train.config import load_recipe
 from rats_train.errors import UserError
 from rats_train.evaluation.draws import load_draws
 from rats_train.files import read_json, write_json
@@ -58,7 +59,8 @@ def table(cases, finished_run):
 
 def test_methods_of_a_seed_stand_together_and_differ_as_the_suite_says(cases):
     assert [(case.method, case.seed) for case in cases] == [("rats", 0), ("alpha_0", 0), ("rats", 1), ("alpha_0", 1)]
-    assert [case.load().method.alpha for case in cases] == [1.0, 0.0, 1.0, 0.0]
+    alpha = load_recipe("emoji").method.alpha
+    assert [case.load().method.alpha for case in cases] == [alpha, 0.0, alpha, 0.0]
     assert {case.load().evaluation.count for case in cases} == {24}
 
 
