@@ -14,7 +14,7 @@ from pipelines.benchmark.plots import save_plots
 from pipelines.benchmark.results import over_seeds, summary_table, write_results
 from pipelines.benchmark.rows import case_rows, read_training
 from pipelines.benchmark.run import run_cases
-from pipelines.benchmark.suite import Suite, load_suite, plan_cases
+from pipelines.benchmark.suite import SUITES, Suite, load_suite, plan_cases
 from rats_train.config import load_recipe
 from rats_train.errors import UserError
 from rats_train.evaluation.draws import load_draws
@@ -62,6 +62,12 @@ def test_methods_of_a_seed_stand_together_and_differ_as_the_suite_says(cases):
     alpha = load_recipe("emoji").method.alpha
     assert [case.load().method.alpha for case in cases] == [alpha, 0.0, alpha, 0.0]
     assert {case.load().evaluation.count for case in cases} == {24}
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in SUITES.glob("*.yaml")))
+def test_every_packaged_suite_is_taken_by_the_recipe(name):
+    suite = load_suite(name)
+    assert [case.method for case in plan_cases(suite, seeds=1)] == list(suite.methods)
 
 
 def test_unknown_suites_and_wrong_files_are_one_line(tmp_path):
