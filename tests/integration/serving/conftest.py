@@ -51,15 +51,16 @@ def client(endpoint: Endpoint) -> openai.OpenAI:
 
 
 @pytest.fixture(scope="session")
-def tritons() -> Callable[[int], dict[str, psutil.Process]]:
-    """The living Triton processes below a process id: the "server" and its "stub"."""
+def tritons() -> Callable[..., dict[str, psutil.Process]]:
+    """The living Triton processes below a process id that serve from a folder: the "server" and its "stub"."""
 
-    def find(pid: int) -> dict[str, psutil.Process]:
+    def find(pid: int, folder: Path = Path("/")) -> dict[str, psutil.Process]:
         found = {}
         for process in psutil.Process(pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 program = Path(process.exe()).name
-                if program in ("tritonserver", "triton_python_backend_stub"):
+                ours = any(str(folder) in argument for argument in process.cmdline())
+                if ours and program in ("tritonserver", "triton_python_backend_stub"):
                     found["stub" if "stub" in program else "server"] = process
         return found
 

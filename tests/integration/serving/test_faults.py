@@ -57,7 +57,7 @@ def test_a_version_that_changed_on_disk_is_not_loaded_again(tiny_student_dir, tm
         data = bytearray(weights.read_bytes())
         data[-1] ^= 1
         weights.write_bytes(data)
-        tritons(os.getpid())["stub"].kill()
+        tritons(os.getpid(), tmp_path)["stub"].kill()  # other tests' endpoints may live in this process
         wait_for(lambda: "Hash mismatch" in http.get("/healthz").text, 60, "the refusal")
         assert "Hash mismatch" in draw(http).json()["error"]["message"]
     with pytest.raises(UserError, match="Hash mismatch"), serve(tmp_path / "models", http_port=0, keys=keys):
