@@ -136,6 +136,8 @@ def clock(seconds: float) -> str:
 def _state(step: dict[str, Any]) -> tuple[RenderableType, RenderableType]:
     if step["status"] == "running":
         return _bar(read_progress(step))
+    if step["status"] == "interrupted":
+        return Text("interrupted", "yellow"), Text(step.get("error", "the same command carries on"), overflow="fold")
     if step["status"] in ("waiting", "skipped"):
         return Text(step["status"], "dim"), Text("")
     said = Text(step.get("error", step.get("headline", "")), overflow="fold")

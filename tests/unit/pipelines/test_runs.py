@@ -44,7 +44,7 @@ def test_a_run_whose_process_is_gone_is_interrupted_and_so_is_its_step(tmp_path)
     values = read_run(run)
     assert values["status"] == "interrupted"
     assert [step["status"] for step in values["steps"]][:3] == ["succeeded", "skipped", "interrupted"]
-    assert "interrupted" in text(run_view(values))
+    assert "train_student          interrupted  the same command carries on" in text(run_view(values))
 
 
 def test_the_newest_result_is_found(tmp_path):
