@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from components.shared.workspace import workspace
 from rats_train.config import Recipe, recipe_digest
 from rats_train.errors import RetryableError
+from rats_train.evaluation.watched import WATCH, read_watch
 from rats_train.files import read_json
 
 EXPERIMENT = "rats"
@@ -46,7 +47,8 @@ class _Tracker:
         given = os.environ.get("MLFLOW_RUN_ID")
         run_id = given or self._own_run(f"{recipe.name}-{self._key[:8]}")
         card = read_json(evaluation / "scorecard.json")
-        self._log(run_id, params=flatten(recipe.model_dump(mode="json")), metrics=[*_curves(log), *_card_metrics(card)])
+        metrics = [*_curves(log), *_looks(log), *_card_metrics(card)]
+        self._log(run_id, params=flatten(recipe.model_dump(mode="json")), metrics=metrics)
         for tag, value in (("recipe_digest", recipe_digest(recipe)), ("commit", card["provenance"]["commit"])):
             self._client.set_tag(run_id, f"rats.{tag}", value)
         for name in ("scorecard.json", "scores.json", "grid.png", "curves.png"):
@@ -99,6 +101,13 @@ def _curves(log: Path) -> Iterator[Metric]:
         values = json.loads(line)
         step = values.pop("step")
         yield from (Metric(f"train/{name}", value, now, step) for name, value in values.items() if _is_number(value))
+
+
+def _looks(log: Path) -> Iterator[Metric]:
+    """What the watch saw on its held-out prompts."""
+    now = int(time.time() * 1000)
+    for point in read_watch(log / WATCH):
+        yield from (Metric(f"watch/{name}", point.mean(name), now, point.step) for name in point.kinds)
 
 
 def _card_metrics(card: Mapping[str, Any]) -> Iterator[Metric]:

@@ -1,6 +1,8 @@
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from kfp import dsl
 from mlflow import MlflowClient
@@ -9,6 +11,7 @@ from components.evaluate_rewards.component import evaluate_rewards
 from components.evaluate_rewards.tracking import flatten, track
 from rats_train.config import load_recipe
 from rats_train.errors import RetryableError
+from rats_train.evaluation.watched import WATCH, WatchPoint
 from rats_train.files import read_json
 
 
@@ -48,6 +51,8 @@ def test_it_judges_and_remembers(resolved, tiny_student, training_dir, output, t
     gallery, metrics = output(dsl.HTML, "gallery"), output(dsl.Metrics, "metrics")
     log = dsl.Artifact(uri=str(training_dir))
     student = dsl.Model(uri=str(tiny_student))
+    look = WatchPoint(25, 3, {"b": "heldout"}, {"b": 1.0}, {"b": np.array([0.4, 0.6])}, 1.0)
+    (training_dir / WATCH).write_text(json.dumps(look.to_line()) + "\n")
     evaluate_rewards.python_func("k1", resolved, student, log, evaluation, gallery, summary, metrics)
     card = read_json(Path(evaluation.path) / "scorecard.json")
     assert metrics.metadata["lead_b_at_2"] == card["nfe"]["2"]["b"]["gap"]
@@ -60,6 +65,8 @@ def test_it_judges_and_remembers(resolved, tiny_student, training_dir, output, t
     assert tracked.info.status == "FINISHED"
     assert tracked.data.params["student.steps"] == "[2, 3]"
     assert len(client.get_metric_history(version.run_id, "train/reward_student")) == 300
+    (seen,) = client.get_metric_history(version.run_id, "watch/b")
+    assert (seen.step, seen.value) == (25, pytest.approx(0.5))
     assert {point.step for point in client.get_metric_history(version.run_id, "b/gap")} == {2, 3, 4}
     assert {file.path for file in client.list_artifacts(version.run_id)} == {"evaluation", "student", "training"}
     pictures = {Path(file.path).name for file in client.list_artifacts(version.run_id, "evaluation")}
