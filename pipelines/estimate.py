@@ -20,7 +20,7 @@ from rats_train.evaluation.heldout import WATCHED, WATCHED_SEEDS, watched_budget
 from rats_train.files import read_json
 
 # Small matrices, Python and copies keep a network below the speed of one large matrix product: what the embedded
-# teacher reached on two virtual cores, within a fifth in each of the three steps.
+# teacher reached on two virtual cores, within a quarter in each of the three steps.
 EFFICIENCY = 0.8
 # Decoding and judging one picture, in transformer evaluations of the embedded teacher.
 PICTURE = 2

@@ -131,9 +131,9 @@ def practice_prompts(count: int, seed: int) -> list[str]:
     """
     rng = random.Random(f"{seed}/practice")
     forms: dict[tuple[int, str | None], list[Prompt]] = {}
-    for kind, subjects in _subjects(heldout=False).items():
-        for subject in subjects if kind != "single" else ():
-            forms.setdefault((subject.count, subject.relation), []).append(subject)
+    kinds = _subjects(heldout=False)
+    for subject in (*kinds["count"], *kinds["pair"]):
+        forms.setdefault((subject.count, subject.relation), []).append(subject)
     turns = itertools.islice(itertools.cycle(forms.values()), count)
     return [str(_before_a_ground(rng.choice(subjects), rng)) for subjects in turns]
 
