@@ -153,6 +153,7 @@ def benchmark(
     workspace: Workspace = RUNS,
 ) -> None:
     """Train and judge several methods side by side, and write one table; carries on where it stopped."""
+    from pipelines.benchmark.pictures import save_sheets
     from pipelines.benchmark.plots import save_plots
     from pipelines.benchmark.results import summary_table, write_results
     from pipelines.benchmark.rows import case_rows, read_training
@@ -166,9 +167,9 @@ def benchmark(
     rows = [row for case in zip(cases, runs, trainings, strict=True) for row in case_rows(*case)]
     stem = out / f"{loaded.recipe}_{Path(suite).stem}"
     write_results(rows, stem, f"rats benchmark {suite} --seeds {seeds}")
-    plots = save_plots(trainings, rows, stem)
+    pictures = save_plots(trainings, rows, stem) + save_sheets(cases, runs, stem)
     console.print(summary_table(rows))
-    console.print(f"\nThe table is {stem}.json and .csv; its pictures are {' and '.join(map(str, plots))}.")
+    console.print(f"\nThe table is {stem}.json and .csv; its pictures are {', '.join(map(str, pictures))}.")
 
 
 @app.command("compile", epilog="Example: [bold]rats compile --out train_and_deploy.yaml[/bold]")

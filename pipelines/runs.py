@@ -112,6 +112,11 @@ def read_steps(run: Path, status: str) -> list[dict[str, Any]]:
     return steps
 
 
+def step_folder(run: Path, step: str) -> Path:
+    """Where a finished step of a run keeps its results."""
+    return Path(read_json(run / "steps" / f"{step}.json")["folder"])
+
+
 def read_progress(step: dict[str, Any]) -> dict[str, Any]:
     """How far a running step says it is: ``{step, steps, eta_seconds, ...}``, empty where it has said nothing."""
     try:

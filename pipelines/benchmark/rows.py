@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from pipelines.benchmark.suite import Case
+from pipelines.runs import step_folder
 from rats_train.config import recipe_digest
 from rats_train.evaluation.bootstrap import Values
 from rats_train.evaluation.curves import Curve, crossing, read_curve, smooth
 from rats_train.evaluation.scorecard import Comparison, Scorecard
-from rats_train.files import read_json
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Training:
 
 def read_training(case: Case, run: Path) -> Training:
     """The training of one finished case."""
-    metrics = Path(read_json(run / "steps" / "train_student.json")["folder"]) / "log" / "metrics.jsonl"
+    metrics = step_folder(run, "train_student") / "log" / "metrics.jsonl"
     seconds = np.cumsum([json.loads(line)["seconds"] for line in metrics.read_text().splitlines()])
     return Training(case.method, read_curve(metrics), seconds)
 

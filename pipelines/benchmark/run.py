@@ -9,6 +9,7 @@ from components.shared.keys import step_keys
 from components.shared.workspace import publish, step_dir
 from pipelines.benchmark.suite import Case
 from pipelines.local import run_pipeline
+from pipelines.runs import step_folder
 from rats_train.files import read_json, write_json
 
 DONE = "benchmark.json"
@@ -48,8 +49,7 @@ def _lend_teacher(run: Path, evaluation: Path) -> None:
 
     An evaluation takes over only what was drawn from the weights, prompts and seeds that it would draw from itself.
     """
-    folder = Path(read_json(run / "steps" / "evaluate_rewards.json")["folder"])
-    for arm in (folder / "evaluation" / "arms").glob("teacher_*.safetensors"):
+    for arm in (step_folder(run, "evaluate_rewards") / "evaluation" / "arms").glob("teacher_*.safetensors"):
         target = evaluation / "evaluation" / "arms" / arm.name
         if not target.exists():
             publish(arm, target)

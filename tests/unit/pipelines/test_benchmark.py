@@ -4,20 +4,26 @@ replaced by a stand-in that leaves a run's folder: it runs for real in tests/e2e
 import csv
 import io
 import json
+import shutil
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from rich.console import Console
 
 from pipelines.benchmark import run as running
-from pipelines.benchmark.plots import save_plots
+from pipelines.benchmark.pictures import save_sheets
+from pipelines.benchmark.plots import mean_curve, save_plots
 from pipelines.benchmark.results import over_seeds, summary_table, write_results
 from pipelines.benchmark.rows import case_rows, read_training
 from pipelines.benchmark.run import run_cases
 from pipelines.benchmark.suite import SUITES, Suite, load_suite, plan_cases
 from rats_train.config import load_recipe
 from rats_train.errors import UserError
-from rats_train.evaluation.draws import load_draws
+from rats_train.evaluation.curves import Curve
+from rats_train.evaluation.draws import Draws, load_draws, save_draws
 from rats_train.files import read_json, write_json
 from tests.unit.evaluation.conftest import (  # noqa: F401
     build_card,
@@ -46,7 +52,8 @@ def finished_run(tmp_path, evaluation_dir, training_dir):  # noqa: F811
     write_json(run / "steps" / "train_student.json", {"folder": str(training_dir)})
     write_json(run / "steps" / "evaluate_rewards.json", {"folder": str(evaluation_dir / "step")})
     (evaluation_dir / "step" / "evaluation").mkdir(parents=True)
-    (evaluation_dir / "arms").rename(evaluation_dir / "step" / "evaluation" / "arms")
+    for part in ("arms", "scores.json"):
+        (evaluation_dir / part).rename(evaluation_dir / "step" / "evaluation" / part)
     return run
 
 
@@ -141,3 +148,38 @@ def test_table_plots_and_summary_are_written(table, tmp_path):
     console = Console(width=200, file=io.StringIO())
     console.print(summary_table(rows))
     assert "alpha_0" in console.file.getvalue()
+
+
+def test_more_methods_than_the_palette_has_are_all_drawn(table, tmp_path):
+    trainings, rows = table
+    many = [f"method {number}" for number in range(15)]
+    trainings = [replace(trainings[0], method=method) for method in many]
+    rows = [replace(row, method=method) for method in many for row in rows[:15] if (method, row.nfe) != ("method 3", 8)]
+    for plot in save_plots(trainings, rows, tmp_path / "ablations"):
+        assert plot.stat().st_size > 20_000
+
+
+def test_the_mean_curve_ends_with_the_shortest_training(table):
+    training = table[0][0]
+    short = replace(training, curve=Curve(*(values[:50] + 1 for values in astuple(training.curve))))
+    mean = mean_curve([training, short])
+    assert len(mean.steps) == 50
+    np.testing.assert_allclose(mean.student, training.curve.student[:50] + 0.5)
+    np.testing.assert_allclose(mean.gap, training.curve.gap[:50])
+
+
+def test_a_sheet_of_pictures_a_budget_shows_each_methods_own(cases, finished_run, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(finished_run.parent.parent / "step", other)
+    arm = other / "evaluation" / "arms" / "student_8.safetensors"
+    white = torch.full_like(load_draws(arm).images, 255)
+    save_draws(arm, Draws(white, 1.0), key="synthetic")
+    run = tmp_path / "other_run"
+    (run / "steps").mkdir(parents=True)
+    write_json(run / "steps" / "evaluate_rewards.json", {"folder": str(other)})
+    sheets = save_sheets(cases, [finished_run, run] * 2, tmp_path / "emoji_methods")
+    assert [sheet.name for sheet in sheets] == [f"emoji_methods_pictures_{steps}.png" for steps in (3, 5, 8)]
+    with Image.open(sheets[-1]) as sheet:  # four columns: both teachers, then the two methods
+        pixels = np.asarray(sheet.convert("L"), dtype=float)
+    columns = np.array_split(pixels[80:], 4, axis=1)
+    assert columns[3].min() > columns[2].min() + 50
