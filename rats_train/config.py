@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rats_train.errors import UserError
+from rats_train.resolution import Resolution
 
 _RECIPES = Path(__file__).parent / "recipes"
 
@@ -193,10 +194,12 @@ class Evaluation(Section):
 
 
 class Recipe(Section):
-    """A whole run. Every random number of it is derived from ``seed``."""
+    """A whole run. Every random number of it is derived from ``seed``; ``resolution`` is what teacher and student draw,
+    null the teacher's own default."""
 
     name: Annotated[str, Field(min_length=1)]
-    family: Literal["sd3"] = "sd3"
+    family: Literal["sd3", "flux", "wan"] = "sd3"
+    resolution: Resolution | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     teacher: Teacher = Teacher()
     student: Student = Student()
@@ -205,6 +208,16 @@ class Recipe(Section):
     trajectories: Trajectories = Trajectories()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+
+    @property
+    def guidance_is_input(self) -> bool:
+        """Whether the transformer is told the guidance scale (FLUX.1-dev), so that any scale costs one evaluation."""
+        return self.family == "flux"
+
+    @property
+    def student_guidance_scale(self) -> float:
+        """What the student draws with: no guidance, or what its teacher is told."""
+        return self.teacher.guidance_scale if self.guidance_is_input else 1.0
 
     @field_validator("method", mode="before")
     @classmethod

@@ -166,7 +166,7 @@ def _model_card(package: Package) -> dict[str, Any]:
 
 
 def _size(package: Package) -> str:
-    return f"{package.resolution}x{package.resolution}"
+    return f"{package.resolution.width}x{package.resolution.height}"
 
 
 def _answer_in_openai_shape(app: FastAPI, metrics: Metrics) -> None:

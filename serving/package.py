@@ -23,12 +23,13 @@ from PIL import Image
 
 from rats_train.errors import UserError
 from rats_train.files import atomic_write_text, read_json, sha256_file, sha256_tree, write_json
+from rats_train.resolution import Resolution
 from serving.hints import PromptHints
 from serving.keys import signing_keys, trusted_key
 from serving.protocol import model_config
 from serving.signature import SIGNATURE, check_files, sign_folder, verify_folder
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Package:
     steps: list[int]
     guidance_scale: float
     terminal_sigma: float
-    resolution: int
+    resolution: Resolution
     canary: Canary
     hints: PromptHints
 
@@ -133,7 +134,8 @@ def verify_package(version_dir: Path, public_key: Path | None = None) -> Package
         path=version_dir,
         canary=Canary(**manifest["canary"]),
         hints=PromptHints(**manifest["hints"]),
-        **{key: manifest[key] for key in ("model", "steps", "guidance_scale", "terminal_sigma", "resolution")},
+        resolution=Resolution(**manifest["resolution"]),
+        **{key: manifest[key] for key in ("model", "steps", "guidance_scale", "terminal_sigma")},
     )
 
 
@@ -155,7 +157,7 @@ def _describe(folder: Path, name: str, hints: PromptHints) -> None:
 
     facts = read_json(folder / "student/rats_student.json")
     canary = Canary(prompt=hints.examples[0] if hints.examples else "a picture", seed=0, steps=min(facts["steps"]))
-    drawer = Drawer(folder / "student", facts["steps"], facts["terminal_sigma"])
+    drawer = Drawer(folder / "student", facts["guidance_scale"])
     (pixels,) = drawer.draw([Job(**asdict(canary))])
     Image.fromarray(pixels).save(folder / "canary.png")
     manifest: dict[str, Any] = {

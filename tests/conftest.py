@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from rats_train.files import write_json
-from rats_train.models.sd3 import load_sd3
+from rats_train.models.load import load_model
 
 torch.set_num_threads(1)
 
@@ -116,5 +116,5 @@ def tiny_reward_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_student_dir(tiny_pipeline_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random student for 3, 5 and 8 steps, as training leaves it."""
     path = tmp_path_factory.mktemp("models") / "student"
-    load_sd3(tiny_pipeline_dir).save_student(path, None, terminal_sigma=0.25, steps=[3, 5, 8])
+    load_model(tiny_pipeline_dir).save_student(path, None, terminal_sigma=0.25, steps=[3, 5, 8], guidance_scale=1.0)
     return path

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from rats_train.config import Recipe, recipe_digest
-from rats_train.embedded import teacher_folder
 from rats_train.engine.checkpoints import Checkpoints, full_disk_explained
 from rats_train.engine.guards import Guards
 from rats_train.engine.identity import Identity
@@ -26,9 +25,9 @@ from rats_train.files import write_json
 from rats_train.learning_rate import learning_rate
 from rats_train.methods.base import STUDENT, StepContext
 from rats_train.methods.build import build_method
-from rats_train.models.sd3 import load_sd3
 from rats_train.provenance import package_versions
 from rats_train.rewards.build import load_rewards
+from rats_train.sampling.teacher import load_teacher
 from rats_train.seeds import derived_seed
 from rats_train.trajectories.order import rank_rows, step_rows
 from rats_train.trajectories.prompts import PromptSource
@@ -52,7 +51,7 @@ class Trainer:
         self._method = build_method(recipe)
         self._prompts = PromptSource(recipe)
         self._data = _open_store(store, identity) if self._method.needs_trajectories else self._prompts
-        self._model = load_sd3(teacher_folder(recipe.teacher.path)).to(ranks.device)
+        self._model = load_teacher(recipe).to(ranks.device)
         self._rewards = [reward.to(ranks.device) for reward in load_rewards(recipe.rewards.train)]
         self._roles = Roles(self._method.roles, self._model.transformer, recipe.training, ranks)
         self._checkpoints = Checkpoints(out / "checkpoints", identity.run, ranks)
@@ -170,7 +169,13 @@ class Trainer:
         if best is not None:
             state = self._guards.best_weights(best.step)
         with full_disk_explained(self._out / STUDENT, self._roles.bytes_to_save()):
-            self._model.save_student(self._out / STUDENT, state, student.terminal_sigma, student.steps)
+            self._model.save_student(
+                self._out / STUDENT,
+                state,
+                terminal_sigma=student.terminal_sigma,
+                steps=student.steps,
+                guidance_scale=self._recipe.student_guidance_scale,
+            )
         steps = read_lines(self._out / METRICS)
         result = {
             "key": self._identity.run,

@@ -14,7 +14,7 @@ from rats_train.evaluation.draws import Draws, draws_key, draws_path, load_draws
 from rats_train.evaluation.metrics import device
 from rats_train.files import sha256_tree
 from rats_train.models.base import FlowModel
-from rats_train.models.sd3 import load_sd3
+from rats_train.models.load import load_model
 from rats_train.sampling.draw import draw, to_uint8
 
 ImagesDone = Callable[[int, int], None]
@@ -30,6 +30,7 @@ class Painter:
         self._out, self._prompts, self._seeds = out, list(prompts), list(seeds)
         self._batch = recipe.evaluation.batch_size
         self._folders = {"student": student_dir, "teacher": teacher_folder(recipe.teacher.path)}
+        self._family, self._resolution = recipe.family, recipe.resolution
         self._model = cache(self._load)
         self._digest = cache(lambda role: sha256_tree(self._folders[role]))
 
@@ -70,10 +71,10 @@ class Painter:
             on_progress=on_progress,
         )
         seconds = time.perf_counter() - start
-        return Draws(torch.from_numpy(to_uint8(images)).permute(0, 3, 1, 2), seconds)
+        return Draws(torch.from_numpy(to_uint8(images)).movedim(-1, -3), seconds)
 
     def _load(self, role: str) -> FlowModel:
-        model = load_sd3(self._folders[role]).to(device())
+        model = load_model(self._folders[role], self._resolution, family=self._family).to(device())
         # The first call of a network pays for setting it up; without this the cheapest arm would be charged for it.
         one = slice(0, self._batch)
         draw(

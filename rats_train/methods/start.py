@@ -39,7 +39,7 @@ def begin(recipe: Recipe, batch: PromptBatch, context: StepContext) -> Start:
     """The start of ``batch`` at the budget of this step."""
     embeds = context.model.encode_prompts(batch.prompts)
     noise = initial_noise(batch.seeds, context.model.latent_shape).to(embeds.context.device)
-    return Start(noise, embeds, student_sigmas(draw_budget(recipe, context.step), recipe.student.terminal_sigma))
+    return Start(noise, embeds, student_sigmas(recipe, draw_budget(recipe, context.step)))
 
 
 def draw_budget(recipe: Recipe, step: int) -> int:

@@ -104,8 +104,8 @@ def trajectory_key(recipe: Recipe) -> str:
 
 def stored_indices(recipe: Recipe) -> list[int]:
     """The teacher evaluations that some student schedule of the recipe is matched against, ascending."""
-    teacher = teacher_sigmas(recipe.teacher.steps)
-    schedules = [student_sigmas(steps, recipe.student.terminal_sigma) for steps in recipe.student.steps]
+    teacher = teacher_sigmas(recipe)
+    schedules = [student_sigmas(recipe, steps) for steps in recipe.student.steps]
     return sorted({int(index) for student in schedules for index in align_horizons(student, teacher)})
 
 

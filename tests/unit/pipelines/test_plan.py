@@ -19,7 +19,7 @@ from pipelines.plan import plan
 from pipelines.training_cost import RowCost, row_cost
 from rats_train.config import load_recipe
 from rats_train.evaluation.arms import plan_arms
-from rats_train.models.sd3 import load_sd3
+from rats_train.models.load import load_model
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_every_method_has_its_price(recipe, overrides, evaluations, pictures, ke
 def test_parameters_are_counted_from_headers(tmp_path, tiny_pipeline_dir):
     save_file({"a": torch.zeros(3, 4), "b": torch.zeros(5)}, tmp_path / "x.safetensors", metadata={"format": "pt"})
     assert count_parameters(tmp_path) == 17
-    loaded = load_sd3(tiny_pipeline_dir).transformer
+    loaded = load_model(tiny_pipeline_dir).transformer
     persistent = sum(tensor.numel() for tensor in loaded.state_dict().values())
     assert read_network(tiny_pipeline_dir).transformer == persistent
 
