@@ -43,10 +43,11 @@ def load_model(
     if folder.pipeline not in wanted:
         raise UserError(_other_family(folder, family))
     resolution = resolution or folder.default_resolution
+    schedule = read_schedule(folder, resolution)
     pipeline = DiffusionPipeline.from_pretrained(
         path, dtype=dtype, use_safetensors=True, local_files_only=True, **folder.left_out
     )
-    model: FlowModel = _MODELS[folder.pipeline](pipeline, read_schedule(folder, resolution), resolution)
+    model: FlowModel = _MODELS[folder.pipeline](pipeline, schedule, resolution)
     return model
 
 
