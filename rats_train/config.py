@@ -20,6 +20,7 @@ _RECIPES = Path(__file__).parent / "recipes"
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Horizons = Literal["all", "final"]
 
 
@@ -146,9 +147,13 @@ _METHODS: dict[str, type[Section]] = {
 
 
 class Trajectories(Section):
-    """The teacher rollouts to store: ``prompts`` is ``embedded`` or a text file with one prompt a line."""
+    """The teacher rollouts to store: ``prompts`` is ``embedded`` or a text file with one prompt a line.
+
+    ``seed`` decides prompts and noise; null takes the recipe's. Named, trainings of several seeds share one store.
+    """
 
     prompts: str = "embedded"
+    seed: Seed | None = None
     count: Count = 480
     batch_size: Count = 32
     shard_size: Count = 120
@@ -197,7 +202,7 @@ class Recipe(Section):
 
     name: Annotated[str, Field(min_length=1)]
     family: Literal["sd3"] = "sd3"
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
     teacher: Teacher = Teacher()
     student: Student = Student()
     rewards: Rewards
@@ -205,6 +210,11 @@ class Recipe(Section):
     trajectories: Trajectories = Trajectories()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+
+    @property
+    def trajectory_seed(self) -> int:
+        """What the prompts and noise of the rollouts are derived from."""
+        return self.seed if self.trajectories.seed is None else self.trajectories.seed
 
     @field_validator("method", mode="before")
     @classmethod

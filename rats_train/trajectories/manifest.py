@@ -87,7 +87,7 @@ def planned_manifest(recipe: Recipe) -> Manifest:
             "indices": stored_indices(recipe),
         },
         prompts_digest=prompts.digest,
-        seed=recipe.seed,
+        seed=recipe.trajectory_seed,
         count=wanted.count,
         shard_size=wanted.shard_size,
         rewards={
