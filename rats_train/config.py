@@ -21,6 +21,7 @@ _RECIPES = Path(__file__).parent / "recipes"
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Horizons = Literal["all", "final"]
 
 
@@ -147,9 +148,13 @@ _METHODS: dict[str, type[Section]] = {
 
 
 class Trajectories(Section):
-    """The teacher rollouts to store: ``prompts`` is ``embedded`` or a text file with one prompt a line."""
+    """The teacher rollouts to store: ``prompts`` is ``embedded`` or a text file with one prompt a line.
+
+    ``seed`` decides prompts and noise; null takes the recipe's. Named, trainings of several seeds share one store.
+    """
 
     prompts: str = "embedded"
+    seed: Seed | None = None
     count: Count = 480
     batch_size: Count = 32
     shard_size: Count = 120
@@ -200,7 +205,7 @@ class Recipe(Section):
     name: Annotated[str, Field(min_length=1)]
     family: Literal["sd3", "flux", "wan"] = "sd3"
     resolution: Resolution | None = None
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
     teacher: Teacher = Teacher()
     student: Student = Student()
     rewards: Rewards
@@ -210,14 +215,9 @@ class Recipe(Section):
     evaluation: Evaluation = Evaluation()
 
     @property
-    def guidance_is_input(self) -> bool:
-        """Whether the transformer is told the guidance scale (FLUX.1-dev), so that any scale costs one evaluation."""
-        return self.family == "flux"
-
-    @property
-    def student_guidance_scale(self) -> float:
-        """What the student draws with: no guidance, or what its teacher is told."""
-        return self.teacher.guidance_scale if self.guidance_is_input else 1.0
+    family: Literal["sd3", "flux", "wan"] = "sd3"
+    resolution: Resolution | None = None
+    seed: Seed = 0
 
     @field_validator("method", mode="before")
     @classmethod

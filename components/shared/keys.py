@@ -40,13 +40,14 @@ def step_keys(recipe: Recipe) -> dict[str, str]:
     trained, heldout = ([_reward(spec) for spec in specs] for specs in (recipe.rewards.train, recipe.rewards.heldout))
     content: dict[str, Any] = {
         "generate_trajectories": {
-            **{name: values[name] for name in ("family", "seed", "student")},
+            **{name: values[name] for name in ("family", "resolution", "student")},
+            "seed": recipe.trajectory_seed,
             "teacher": teacher,
             "rewards": trained,
-            "trajectories": _with_prompts(values["trajectories"], "trajectories.prompts"),
+            "trajectories": _with_prompts(values["trajectories"] | {"seed": None}, "trajectories.prompts"),
         },
         "train_student": {
-            **{name: values[name] for name in ("method", "training")},
+            **{name: values[name] for name in ("method", "seed", "training")},
             # What the watch sees decides which of the weights are exported.
             "watch": [heldout, watch_prompts(recipe)] if recipe.training.watch_every else None,
         },

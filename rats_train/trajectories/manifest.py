@@ -38,7 +38,7 @@ class Manifest:
 
     teacher_digest: str
     schedule: dict[str, Any]
-    """Teacher steps and guidance, and the teacher evaluations (``indices``) whose x0 predictions are stored."""
+    """Teacher steps, guidance and resolution, and the evaluations (``indices``) whose x0 predictions are stored."""
     prompts_digest: str
     seed: int
     count: int
@@ -85,9 +85,10 @@ def planned_manifest(recipe: Recipe) -> Manifest:
             "teacher_steps": teacher.steps,
             "guidance_scale": teacher.guidance_scale,
             "indices": stored_indices(recipe),
+            "resolution": recipe.resolution and recipe.resolution.model_dump(),
         },
         prompts_digest=prompts.digest,
-        seed=recipe.seed,
+        seed=recipe.trajectory_seed,
         count=wanted.count,
         shard_size=wanted.shard_size,
         rewards={

@@ -31,7 +31,7 @@ class PromptSource:
 
     def __init__(self, recipe: Recipe) -> None:
         self._prompts = _prompts(recipe)
-        self._seed = recipe.seed
+        self._seed = recipe.trajectory_seed
 
     def __len__(self) -> int:
         return len(self._prompts)
@@ -60,7 +60,7 @@ def _prompts(recipe: Recipe) -> list[str]:
     if wanted.prompts == "embedded":
         from rats_train.world.grammar import practice_prompts  # own prompts need nothing of the embedded world
 
-        prompts: list[str] = practice_prompts(wanted.count, recipe.seed)
+        prompts: list[str] = practice_prompts(wanted.count, recipe.trajectory_seed)
         return prompts
     lines = read_prompts(wanted.prompts, "trajectories.prompts")
     return [lines[row % len(lines)] for row in range(wanted.count)]

@@ -38,7 +38,9 @@ def changed(before: dict[str, str], after: dict[str, str]) -> tuple[str, ...]:
     ("override", "first"),
     [
         ("seed=7", "generate_trajectories"),
+        ("trajectories.seed=7", "generate_trajectories"),
         ("teacher.steps=40", "generate_trajectories"),
+        ("resolution={height: 32, width: 32}", "generate_trajectories"),
         ("student.steps=[3,5]", "generate_trajectories"),
         ("trajectories.count=7", "generate_trajectories"),
         ("training.steps=7", "train_student"),
@@ -48,6 +50,12 @@ def changed(before: dict[str, str], after: dict[str, str]) -> tuple[str, ...]:
 )
 def test_a_part_of_the_recipe_changes_its_step_and_all_after_it(recipe, override, first):
     assert changed(recipe(), recipe(override)) == STEPS[STEPS.index(first) :]
+
+
+def test_trainings_of_several_seeds_share_the_rollouts_of_a_named_one(recipe):
+    first, second = (recipe("trajectories.seed=3", f"seed={seed}") for seed in (3, 4))
+    assert changed(first, second) == STEPS[STEPS.index("train_student") :]
+    assert recipe("seed=3")["generate_trajectories"] == first["generate_trajectories"]
 
 
 @pytest.mark.parametrize(

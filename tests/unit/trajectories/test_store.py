@@ -18,6 +18,7 @@ from rats_train.sampling.draw import draw
 from rats_train.sampling.horizons import align_horizons
 from rats_train.trajectories.generate import generate
 from rats_train.trajectories.manifest import trajectory_key
+from rats_train.trajectories.prompts import PromptSource
 from rats_train.trajectories.reader import TrajectoryStore
 
 
@@ -151,6 +152,9 @@ def test_the_key_follows_what_is_drawn_and_nothing_else(recipe: Recipe, store: P
         changed(recipe, "trajectories", count=11),
     ]
     assert len({trajectory_key(other) for other in others} | {key}) == 6
+    shared = changed(recipe, "trajectories", seed=recipe.seed)
+    assert trajectory_key(shared.model_copy(update={"seed": 1})) == trajectory_key(shared) == key
+    assert PromptSource(shared.model_copy(update={"seed": 1})).batch([3]) == PromptSource(recipe).batch([3])
 
 
 def test_the_key_follows_the_bytes_of_the_prompts(recipe: Recipe) -> None:
