@@ -215,9 +215,19 @@ class Recipe(Section):
     evaluation: Evaluation = Evaluation()
 
     @property
-    family: Literal["sd3", "flux", "wan"] = "sd3"
-    resolution: Resolution | None = None
-    seed: Seed = 0
+    def guidance_is_input(self) -> bool:
+        """Whether the transformer is told the guidance scale (FLUX.1-dev), so that any scale costs one evaluation."""
+        return self.family == "flux"
+
+    @property
+    def student_guidance_scale(self) -> float:
+        """What the student draws with: no guidance, or what its teacher is told."""
+        return self.teacher.guidance_scale if self.guidance_is_input else 1.0
+
+    @property
+    def trajectory_seed(self) -> int:
+        """What the prompts and noise of the rollouts are derived from."""
+        return self.seed if self.trajectories.seed is None else self.trajectories.seed
 
     @field_validator("method", mode="before")
     @classmethod
