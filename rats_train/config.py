@@ -167,6 +167,11 @@ class Training(Section):
     What is watched and exported is the average of the student's weights that follows them by ``ema_decay`` a step
     (0: the weights themselves).
 
+    ``recompute`` trades time for memory: no activations are kept of a student ``step``, of a transformer ``block``, or
+    of either (``both``); they are computed again on the way back. ``compile`` compiles the transformer's repeated
+    block. ``offload_text_encoders`` encodes all prompts before the first step and then moves the encoders off the
+    accelerator.
+
     Every ``watch_every`` steps (0: never) the student draws a few held-out prompts. The latest look that is as good as
     the best on the held-out rewards, to one standard error, is exported; after ``patience`` looks without a new best
     training ends (null: it does not).
@@ -180,6 +185,9 @@ class Training(Section):
     max_grad_norm: Positive = 1.0
     zero_stage: Literal[0, 1, 2, 3] = 2
     precision: Literal["fp32", "bf16"] = "fp32"
+    recompute: Literal["none", "step", "block", "both"] = "none"
+    compile: bool = False
+    offload_text_encoders: bool = False
     world_size: Count = 1
     checkpoint_every: Count = 50
     log_every: Count = 10

@@ -31,6 +31,9 @@ class Roles:
         trainable = [name for name, role in roles.items() if role.trainable]
         weights = [transformer, *(copy.deepcopy(transformer) for _ in trainable[1:])]
         self.engines = {name: _engine(module, training, ranks) for name, module in zip(trainable, weights, strict=True)}
+        if training.compile:
+            for network in (*self._copies.values(), *weights):
+                _compile_blocks(network)
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -89,6 +92,13 @@ class Roles:
 
 def _frozen_copy(transformer: nn.Module) -> nn.Module:
     return copy.deepcopy(transformer).float().requires_grad_(False).eval()
+
+
+def _compile_blocks(transformer: nn.Module) -> None:
+    """Compile every block alone: they are alike, so it is the work of one, and none of the whole network's."""
+    for layers in transformer.children():
+        for block in layers if isinstance(layers, nn.ModuleList) else ():
+            block.compile()
 
 
 def _engine(module: nn.Module, training: Training, ranks: Ranks) -> Any:

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -21,10 +21,12 @@ from rats_train.engine.roles import SERVED, Roles
 from rats_train.engine.stop import StopRequest
 from rats_train.engine.watch import Watch
 from rats_train.errors import RetryableError, UserError
+from rats_train.evaluation.heldout import watch_prompts
 from rats_train.files import write_json
 from rats_train.learning_rate import learning_rate
 from rats_train.methods.base import STUDENT, StepContext
 from rats_train.methods.build import build_method
+from rats_train.models.base import FlowModel
 from rats_train.provenance import package_versions
 from rats_train.rewards.build import load_rewards
 from rats_train.sampling.teacher import load_teacher
@@ -52,6 +54,7 @@ class Trainer:
         self._prompts = PromptSource(recipe)
         self._data = _open_store(store, identity) if self._method.needs_trajectories else self._prompts
         self._model = load_teacher(recipe).to(ranks.device)
+        _fit_memory(self._model, recipe, self._prompts)
         self._rewards = [reward.to(ranks.device) for reward in load_rewards(recipe.rewards.train)]
         self._roles = Roles(self._method.roles, self._model.transformer, recipe.training, ranks)
         self._checkpoints = Checkpoints(out / "checkpoints", identity.run, ranks)
@@ -108,8 +111,8 @@ class Trainer:
         return metrics, self._sample_records(step + 1, rows, samples)
 
     def _context(self, step: int) -> StepContext:
-        on_gpu = self._ranks.device.type == "cuda"
-        return StepContext(step, self._model, self._rewards, self._roles.modules, recompute=on_gpu)
+        recompute = self._recipe.training.recompute in ("step", "both")
+        return StepContext(step, self._model, self._rewards, self._roles.modules, recompute)
 
     def _sample_records(self, step: int, rows: list[int], samples: Mapping[str, Tensor]) -> list[dict[str, Any]]:
         named = self._prompts.batch(rows)
@@ -203,6 +206,15 @@ def _open_store(store: Path | None, identity: Identity) -> TrajectoryStore:
             "generate those of this one."
         )
     return opened
+
+
+def _fit_memory(model: FlowModel, recipe: Recipe, prompts: PromptSource) -> None:
+    """Spend time to save memory, as far as the recipe asks for it."""
+    if recipe.training.recompute in ("block", "both"):
+        cast(Any, model.transformer).enable_gradient_checkpointing()
+    if recipe.training.offload_text_encoders:
+        watched = watch_prompts(recipe) if recipe.training.watch_every else []
+        model.remember_prompts(["", *prompts.all, *watched], recipe.trajectories.batch_size)
 
 
 def _check_divides(recipe: Recipe, ranks: Ranks) -> None:

@@ -25,15 +25,24 @@ class PromptEmbeds:
         """The rows that ``index`` (a slice, a list or a tensor of indices) picks."""
         return PromptEmbeds(self.context[index], None if self.pooled is None else self.pooled[index])
 
+    def to(self, device: torch.device) -> "PromptEmbeds":
+        """The same on ``device``."""
+        return PromptEmbeds(self.context.to(device), None if self.pooled is None else self.pooled.to(device))
+
     def concat(self, other: "PromptEmbeds") -> "PromptEmbeds":
         """These rows, then the other's."""
-        pooled = None if self.pooled is None or other.pooled is None else torch.cat([self.pooled, other.pooled])
-        return PromptEmbeds(torch.cat([self.context, other.context]), pooled)
+        return concatenated([self, other])
 
     def repeat(self, n: int) -> "PromptEmbeds":
         """Each row ``n`` times in a row."""
         rows = torch.arange(len(self), device=self.context.device).repeat_interleave(n)
         return self.select(rows)
+
+
+def concatenated(parts: Sequence[PromptEmbeds]) -> PromptEmbeds:
+    """The rows of all parts, in order."""
+    pooled = [part.pooled for part in parts if part.pooled is not None]
+    return PromptEmbeds(torch.cat([part.context for part in parts]), torch.cat(pooled) if pooled else None)
 
 
 class FlowModel(Protocol):
@@ -50,7 +59,7 @@ class FlowModel(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the frozen parts and the own transformer lie."""
+        """Where the decoder and the own transformer lie."""
         ...
 
     def to(self, device: torch.device | str) -> Self:
@@ -63,6 +72,10 @@ class FlowModel(Protocol):
 
     def encode_prompts(self, prompts: Sequence[str]) -> PromptEmbeds:
         """Encode prompts, without gradient."""
+        ...
+
+    def remember_prompts(self, prompts: Sequence[str], batch_size: int) -> None:
+        """Encode prompts now, keep their embeddings in the processor's memory, and move the text encoders there too."""
         ...
 
     def velocity(

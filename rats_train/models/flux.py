@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rats_train.errors import UserError
 from rats_train.models.base import PromptEmbeds
-from rats_train.models.pipeline import PipelineModel, to_unit_range
+from rats_train.models.pipeline import PipelineModel, precision_of, to_unit_range
 from rats_train.models.schedule import Schedule
 from rats_train.resolution import Resolution
 
@@ -41,10 +41,9 @@ class Flux(PipelineModel):
         )
 
     @torch.no_grad()
-    def encode_prompts(self, prompts: Sequence[str]) -> PromptEmbeds:
-        """Encode prompts, without gradient."""
+    def _encode(self, prompts: Sequence[str]) -> PromptEmbeds:
         context, pooled, _ = self._pipeline.encode_prompt(
-            prompt=list(prompts), prompt_2=None, max_sequence_length=_T5_TOKENS
+            prompt=list(prompts), prompt_2=None, max_sequence_length=_T5_TOKENS, device=self._encoding_device
         )
         return PromptEmbeds(context, pooled)
 
@@ -59,7 +58,7 @@ class Flux(PipelineModel):
         """Velocity[B, C, h, w] at latents[B, C, h, w] and sigma[B]; ``transformer`` lends another role's weights."""
         weights = self.transformer if transformer is None else transformer
         assert embeds.pooled is not None
-        dtype = next(weights.parameters()).dtype
+        dtype = precision_of(weights)
         height, width = latents.shape[-2:]
         packed: Tensor = weights(
             hidden_states=pack(latents).to(dtype),

@@ -32,7 +32,7 @@ def load_model(
     Args:
         path: a stock diffusers folder of safetensors.
         resolution: what it will draw; None: its own default.
-        dtype: precision of all its parts.
+        dtype: precision of all its parts but the decoder, whose rounding would show in every picture.
         family: the family that it must be of; None: any.
 
     Raises:
@@ -44,8 +44,9 @@ def load_model(
         raise UserError(_other_family(folder, family))
     resolution = resolution or folder.default_resolution
     schedule = read_schedule(folder, resolution)
+    dtypes = {"default": dtype, "vae": torch.float32}
     pipeline = DiffusionPipeline.from_pretrained(
-        path, dtype=dtype, use_safetensors=True, local_files_only=True, **folder.left_out
+        path, dtype=dtypes, use_safetensors=True, local_files_only=True, **folder.left_out
     )
     model: FlowModel = _MODELS[folder.pipeline](pipeline, schedule, resolution)
     return model

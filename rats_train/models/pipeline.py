@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from rats_train.files import write_json
+from rats_train.models.base import PromptEmbeds, concatenated
 from rats_train.models.folder import STUDENT_CARD
 from rats_train.models.schedule import Schedule
 from rats_train.resolution import Resolution
@@ -24,17 +26,44 @@ class PipelineModel:
         for name, part in pipeline.components.items():
             if isinstance(part, nn.Module) and name != "transformer":
                 part.requires_grad_(False).eval()
+        self._text_encoders = [part for name, part in pipeline.components.items() if _encodes_text(name, part)]
+        self._remembered: dict[str, PromptEmbeds] = {}
 
     @property
     def device(self) -> torch.device:
-        """Where the frozen parts and the own transformer lie."""
-        device: torch.device = self._pipeline.device
+        """Where the decoder and the own transformer lie."""
+        device: torch.device = self._pipeline.vae.device
         return device
 
     def to(self, device: torch.device | str) -> Self:
         """Move all components, in place."""
         self._pipeline.to(device)
         return self
+
+    def encode_prompts(self, prompts: Sequence[str]) -> PromptEmbeds:
+        """Encode prompts, without gradient; those that `remember_prompts` was given are looked up."""
+        if any(prompt not in self._remembered for prompt in prompts):
+            return self._encode(prompts).to(self.device)
+        return concatenated([self._remembered[prompt] for prompt in prompts]).to(self.device)
+
+    def remember_prompts(self, prompts: Sequence[str], batch_size: int) -> None:
+        """Encode prompts now, keep their embeddings in the processor's memory, and move the text encoders there too."""
+        different = list(dict.fromkeys(prompts))
+        for start in range(0, len(different), batch_size):
+            part = different[start : start + batch_size]
+            embeds = self._encode(part).to(torch.device("cpu"))
+            self._remembered |= {prompt: embeds.select(slice(row, row + 1)) for row, prompt in enumerate(part)}
+        for encoder in self._text_encoders:
+            encoder.to("cpu")
+
+    def _encode(self, prompts: Sequence[str]) -> PromptEmbeds:
+        """Prompts encoded where the text encoders lie."""
+        raise NotImplementedError
+
+    @property
+    def _encoding_device(self) -> torch.device:
+        device: torch.device = self._text_encoders[0].device
+        return device
 
     def sigmas(self, steps: int) -> Tensor:
         """Sigmas[steps + 1] that the folder's own pipeline walks, falling from 1 to 0."""
@@ -82,6 +111,16 @@ class PipelineModel:
         transformer: nn.Module = type(own).from_config(own.config).to(own.dtype)
         transformer.load_state_dict(state_dict)
         return transformer
+
+
+def _encodes_text(name: str, part: Any) -> bool:
+    return name.startswith("text_encoder") and isinstance(part, nn.Module)
+
+
+def precision_of(transformer: nn.Module) -> torch.dtype:
+    """What a transformer computes in: that of its last layer, for some weights before it always stay in float32."""
+    *_, last = transformer.parameters()
+    return last.dtype
 
 
 class _StraightThroughClamp(torch.autograd.Function):

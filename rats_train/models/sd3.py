@@ -11,7 +11,7 @@ from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from rats_train.models.base import PromptEmbeds
-from rats_train.models.pipeline import PipelineModel, to_unit_range
+from rats_train.models.pipeline import PipelineModel, precision_of, to_unit_range
 from rats_train.models.schedule import Schedule
 from rats_train.models.sd3_attention import weigh_padding
 from rats_train.resolution import Resolution
@@ -40,14 +40,14 @@ class SD3(PipelineModel):
         )
 
     @torch.no_grad()
-    def encode_prompts(self, prompts: Sequence[str]) -> PromptEmbeds:
-        """Encode prompts, without gradient."""
+    def _encode(self, prompts: Sequence[str]) -> PromptEmbeds:
         context, _, pooled, _ = self._pipeline.encode_prompt(
             prompt=list(prompts),
             prompt_2=None,
             prompt_3=None,
             do_classifier_free_guidance=False,
             max_sequence_length=self._t5_tokens,
+            device=self._encoding_device,
         )
         return PromptEmbeds(context, pooled)
 
@@ -63,7 +63,7 @@ class SD3(PipelineModel):
         weights = self.transformer if transformer is None else transformer
         assert embeds.pooled is not None
         # Latents keep their precision over the steps; only the network may compute in a lower one.
-        dtype = next(weights.parameters()).dtype
+        dtype = precision_of(weights)
         velocity: Tensor = weights(
             hidden_states=latents.to(dtype),
             timestep=sigma * 1000,

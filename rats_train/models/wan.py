@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rats_train.errors import UserError
 from rats_train.models.base import PromptEmbeds
-from rats_train.models.pipeline import PipelineModel, to_unit_range
+from rats_train.models.pipeline import PipelineModel, precision_of, to_unit_range
 from rats_train.models.schedule import Schedule
 from rats_train.resolution import Resolution
 
@@ -47,13 +47,12 @@ class Wan(PipelineModel):
         )
 
     @torch.no_grad()
-    def encode_prompts(self, prompts: Sequence[str]) -> PromptEmbeds:
-        """Encode prompts, without gradient."""
+    def _encode(self, prompts: Sequence[str]) -> PromptEmbeds:
         context, _ = self._pipeline.encode_prompt(
             prompt=list(prompts),
             do_classifier_free_guidance=False,
             max_sequence_length=_T5_TOKENS,
-            device=self.device,
+            device=self._encoding_device,
         )
         return PromptEmbeds(context)
 
@@ -67,7 +66,7 @@ class Wan(PipelineModel):
     ) -> Tensor:
         """Velocity[B, C, T, h, w] at latents[B, C, T, h, w] and sigma[B]; ``transformer`` lends other weights."""
         weights = self.transformer if transformer is None else transformer
-        dtype = next(weights.parameters()).dtype
+        dtype = precision_of(weights)
         velocity: Tensor = weights(
             hidden_states=latents.to(dtype),
             timestep=sigma * 1000,

@@ -1,4 +1,6 @@
-"""The teacher that a recipe names, loaded."""
+"""The models of a recipe, loaded at its resolution and precision."""
+
+from pathlib import Path
 
 import torch
 
@@ -8,10 +10,20 @@ from rats_train.models.base import FlowModel
 from rats_train.models.load import load_model
 
 
-def load_teacher(recipe: Recipe, dtype: torch.dtype = torch.float32) -> FlowModel:
-    """The pipeline of ``teacher.path`` at the recipe's resolution.
+def load_teacher(recipe: Recipe) -> FlowModel:
+    """The pipeline that ``teacher.path`` names.
 
     Raises:
         UserError: it is missing, or of another family than the recipe's.
     """
-    return load_model(teacher_folder(recipe.teacher.path), recipe.resolution, dtype, family=recipe.family)
+    return load_like_teacher(recipe, teacher_folder(recipe.teacher.path))
+
+
+def load_like_teacher(recipe: Recipe, folder: Path) -> FlowModel:
+    """The pipeline in ``folder``, such as a student's, as the teacher is loaded.
+
+    Raises:
+        UserError: it is missing, or of another family than the recipe's.
+    """
+    dtype = torch.bfloat16 if recipe.training.precision == "bf16" else torch.float32
+    return load_model(folder, recipe.resolution, dtype, family=recipe.family)

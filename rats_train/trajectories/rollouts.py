@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from rats_train.config import Recipe
+from rats_train.devices import accelerator
 from rats_train.rewards.build import load_rewards
 from rats_train.sampling.guidance import conditioned
 from rats_train.sampling.noise import initial_noise
@@ -24,8 +25,8 @@ class TeacherRollouts:
         self._indices = indices
         self._guidance_scale = recipe.teacher.guidance_scale
         self._sigmas = teacher_sigmas(recipe)
-        self._model = load_teacher(recipe)
-        self._rewards = load_rewards(recipe.rewards.train)
+        self._model = load_teacher(recipe).to(accelerator())
+        self._rewards = [reward.to(accelerator()) for reward in load_rewards(recipe.rewards.train)]
 
     @torch.no_grad()
     def draw(self, batch: PromptBatch) -> dict[str, Tensor]:

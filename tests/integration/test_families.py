@@ -73,3 +73,24 @@ def test_of_a_video_a_grid_shows_the_middle_frame() -> None:
     video = torch.zeros(5, 3, 8, 8, dtype=torch.uint8)
     video[2] = 255
     assert to_picture(video, 16).getextrema() == ((255, 255),) * 3
+
+
+@pytest.mark.parametrize("changes", [{"recompute": "both"}, {"offload_text_encoders": True}])
+def test_what_saves_memory_learns_the_same(
+    recipe: Recipe, store: Path, ranks: Ranks, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    losses = []
+    for name, values in (("plain", {}), ("thrifty", changes)):
+        train(changed(recipe, "training", steps=2, **values), store, tmp_path / name, ranks)
+        losses.append([line["loss"] for line in read_lines(tmp_path / name / "metrics.jsonl")])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_compiled_blocks_learn_the_same(recipe: Recipe, store: Path, ranks: Ranks, tmp_path: Path) -> None:
+    losses = []
+    for compiled in (False, True):
+        run = tmp_path / str(compiled)
+        train(changed(recipe, "training", steps=2, compile=compiled), store, run, ranks)
+        losses.append([line["loss"] for line in read_lines(run / "metrics.jsonl")])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)

@@ -166,3 +166,26 @@ def test_flux_without_a_guidance_input_is_one_line(tmp_path: Path) -> None:
     pipeline.save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"takes no guidance scale, .* name FLUX\.1-dev"):
         load_model(tmp_path)
+
+
+def test_remembered_prompts_draw_the_same_and_ask_no_encoder(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = family.load()
+    options = {"sigmas": model.sigmas(3), "guidance_scale": 3.0, "batch_size": 2}
+    drawn = draw(model, PROMPTS, SEEDS, **options)
+    model.remember_prompts(["", *PROMPTS, *PROMPTS], batch_size=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "_encode", lambda prompts: pytest.fail(f"encoded {prompts} again"))
+        torch.testing.assert_close(draw(model, PROMPTS, SEEDS, **options), drawn, atol=1e-5, rtol=0)
+    assert len(model.encode_prompts(["a new one"])) == 1
+
+
+def test_in_bf16_all_but_the_decoder_is(family: Family) -> None:
+    model = load_model(family.path, family.resolution, torch.bfloat16)
+    parts = {name: part for name, part in model._pipeline.components.items() if isinstance(part, torch.nn.Module)}
+    for name, part in parts.items():
+        kept = {torch.float32} if name == "vae" else {torch.bfloat16}
+        # T5 keeps a few of its weights in float32 by itself.
+        assert kept <= {weight.dtype for weight in part.parameters()}, name
+    options = {"sigmas": model.sigmas(3), "guidance_scale": 1.0, "batch_size": 2}
+    error = (draw(model, PROMPTS, SEEDS, **options) - draw(family.load(), PROMPTS, SEEDS, **options)).abs().mean()
+    assert 0 < error < 0.02
