@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from rats_train.config import Training
 from rats_train.engine.ranks import Ranks
 from rats_train.methods.base import STUDENT, Role
+from rats_train.phases import phase
 
 SERVED = "served"
 """The role that the engine adds to a method's: the moving average of the student, which is watched and exported."""
@@ -124,12 +125,14 @@ def _config(training: Training, ranks: Ranks) -> dict[str, Any]:
 def _learn(engine: Any, loss: Tensor, learning_rate: float) -> float:
     for group in engine.optimizer.param_groups:
         group["lr"] = learning_rate
-    engine.backward(loss)
+    with phase("backward"):
+        engine.backward(loss)
     norm = None
     if engine.zero_optimization_stage() == 0 and not engine.bfloat16_enabled():
         # Plain data-parallel training in fp32 is the one mode in which DeepSpeed keeps no norm.
         norm = nn.utils.get_total_norm([p.grad for p in engine.module.parameters() if p.grad is not None])
-    engine.step()
+    with phase("optimiser"):
+        engine.step()
     return float(engine.get_global_grad_norm() if norm is None else norm)
 
 

@@ -14,6 +14,7 @@ from rats_train.config import Recipe, recipe_digest
 from rats_train.engine.checkpoints import Checkpoints, full_disk_explained
 from rats_train.engine.guards import Guards
 from rats_train.engine.identity import Identity
+from rats_train.engine.memory import out_of_memory_explained
 from rats_train.engine.previews import PREVIEWED, preview_columns, save_preview
 from rats_train.engine.ranks import Ranks
 from rats_train.engine.records import METRICS, Records, read_lines
@@ -77,7 +78,8 @@ class Trainer:
         for step in range(resumed, self._recipe.training.steps):
             if self._guards.out_of_patience:
                 break
-            metrics, samples = self._step(step)
+            with out_of_memory_explained(self._recipe, step):
+                metrics, samples = self._step(step)
             if records is not None:
                 records.add(metrics, samples)
                 self._report(metrics)

@@ -10,6 +10,7 @@ from torch import Tensor
 from rats_train.config import Recipe
 from rats_train.methods.base import STUDENT, Role, StepContext
 from rats_train.models.base import PromptEmbeds
+from rats_train.phases import phase
 from rats_train.rewards.build import combine
 from rats_train.sampling.guidance import conditioned
 from rats_train.sampling.rollout import rollout
@@ -77,9 +78,10 @@ class AveragedTeacher:
         """What the average draws now from the same noise."""
         model = context.model
         velocity = conditioned(model, embeds, self._guidance_scale, context.roles[TEACHER])
-        chain = rollout(velocity, noise, self._sigmas, keep_x0=set(indices))
-        horizons = torch.stack([*(chain.x0[index] for index in indices), chain.final], dim=1)
-        return Targets(horizons, combine(context.rewards, model.decode(chain.final), batch.prompts))
+        with phase("teacher"):
+            chain = rollout(velocity, noise, self._sigmas, keep_x0=set(indices))
+            reward = combine(context.rewards, model.decode(chain.final), batch.prompts)
+        return Targets(torch.stack([*(chain.x0[index] for index in indices), chain.final], dim=1), reward)
 
 
 def build_teacher(recipe: Recipe) -> Teacher:
