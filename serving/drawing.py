@@ -32,7 +32,7 @@ class Drawer:
         self._on_cpu = device == "cpu"
 
     def draw(self, jobs: Sequence[Job]) -> list[NDArray[np.uint8]]:
-        """Pixels uint8[H, W, 3] of each job, in order; jobs of one step count are computed together.
+        """Pixels uint8[H, W, 3] of each job, of a video uint8[T, H, W, 3], in order; those of one step count together.
 
         The pixels are those that stock diffusers draws for the same prompt, steps, seed and guidance scale.
         """

@@ -11,7 +11,10 @@ from rats_train.config import Recipe
 from rats_train.engine.ranks import Ranks
 from rats_train.engine.records import read_lines
 from rats_train.engine.train import train
+from rats_train.evaluation.draws import draws_path, load_draws
 from rats_train.evaluation.pictures import to_picture
+from rats_train.evaluation.sample import evaluate
+from rats_train.evaluation.scorecard import Scorecard
 from rats_train.models.load import load_model
 from rats_train.trajectories.generate import generate
 from tests.integration.conftest import changed
@@ -94,3 +97,20 @@ def test_compiled_blocks_learn_the_same(recipe: Recipe, store: Path, ranks: Rank
         train(changed(recipe, "training", steps=2, compile=compiled), store, run, ranks)
         losses.append([line["loss"] for line in read_lines(run / "metrics.jsonl")])
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_a_student_of_any_family_is_judged_against_its_teacher(
+    recipe: Recipe, store: Path, ranks: Ranks, tmp_path: Path
+) -> None:
+    train(changed(recipe, "training", steps=1), store, tmp_path / "run", ranks)
+    prompts = tmp_path / "judged.txt"
+    prompts.write_text("a blue cup\na red door\n")
+    recipe = changed(recipe, "evaluation", prompts=str(prompts), count=2, bootstrap_samples=100, gallery_count=2)
+    card = Scorecard.read(evaluate(recipe, tmp_path / "run" / "student", tmp_path / "evaluation"))
+    assert card.budgets == [2, 3]
+    told = recipe.family == "flux"  # the guidance scale is an input, and costs nothing
+    assert card.arms["teacher_3"].evaluations == (3 if told else 6)
+    assert ("teacher_3_unguided" in card.arms) is not told
+    drawn = load_draws(draws_path(tmp_path / "evaluation", "student_3")).images
+    assert drawn.ndim == (5 if recipe.family == "wan" else 4)
+    assert (tmp_path / "evaluation" / "grid.png").stat().st_size > 1000

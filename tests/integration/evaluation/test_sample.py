@@ -166,7 +166,7 @@ def test_mistakes_are_one_clear_line(recipe, student_dir, tmp_path):
     def with_evaluation(**changes):
         return recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update=changes)})
 
-    with pytest.raises(UserError, match="no file"):
+    with pytest.raises(UserError, match="no such file"):
         heldout_prompts(with_evaluation(prompts=str(tmp_path / "absent.txt")))
     (tmp_path / "few.txt").write_text("one\ntwo\n")
     with pytest.raises(UserError, match="holds 2 different prompts"):
