@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch._functorch import config as compiled_autograd
 
 from rats_train.errors import UserError
 from rats_train.losses.horizon import GatedHorizonLoss, reference_gated_horizon_loss
@@ -91,7 +92,7 @@ def provide(provider: str, mode: str) -> Loss:
         return reference_gated_horizon_loss
     torch.compiler.reset()
     # Buffers given away at the first backward pass would be missing at the second.
-    torch._functorch.config.donated_buffer = mode != "backward"
+    compiled_autograd.donated_buffer = mode != "backward"
     tuning = "max-autotune-no-cudagraphs" if mode == "backward" else "max-autotune"
     return torch.compile(reference_gated_horizon_loss, dynamic=False, fullgraph=True, mode=tuning)
 

@@ -118,12 +118,11 @@ def check_layouts_and_dtypes_may_differ(device: str) -> None:
     expected = run_kernel(inputs, **options)
     turned = Inputs(
         inputs.student.detach().transpose(2, 4).contiguous().transpose(2, 4).requires_grad_(),
-        inputs.teacher.flip(0).contiguous().flip(0),
+        inputs.teacher.transpose(0, 1).contiguous().transpose(0, 1),
         torch.stack([inputs.teacher_reward] * 2, dim=1)[:, 0],
         inputs.student_reward,
     )
-    assert not turned.student.is_contiguous()
-    assert not turned.teacher_reward.is_contiguous()
+    assert [x.is_contiguous() for x in turned] == [False, False, False, True]
     for x, y in zip(run_kernel(turned, **options), expected, strict=True):
         assert torch.equal(x, y)
     mixed = inputs._replace(teacher=inputs.teacher.bfloat16())
@@ -187,3 +186,5 @@ def check_only_the_student_receives_gradient(device: str) -> None:
     assert [x.grad for x in (*inputs[1:], weights)] == [None] * 4
     assert not distances.requires_grad
     assert not gate.requires_grad
+    fixed = inputs._replace(student=inputs.student.detach())
+    assert not kernel.gated_horizon_loss(*fixed, **WEIGHTS, horizon_weights=weights)[0].requires_grad

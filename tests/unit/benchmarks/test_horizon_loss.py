@@ -30,6 +30,12 @@ def test_a_call_gives_what_its_mode_measures(mode: str) -> None:
     assert [tuple(result.shape) for result in results] == shapes[mode]
 
 
+def test_every_provider_can_be_asked() -> None:
+    for provider in benchmark.PROVIDERS:
+        assert all(callable(benchmark.provide(provider, mode)) for mode in benchmark.MODES)
+    assert benchmark.provide("kernel", "both") is not benchmark.provide("eager", "both")
+
+
 @pytest.mark.parametrize("mode", benchmark.MODES)
 def test_only_equal_bits_count_as_repeating(mode: str) -> None:
     inputs = benchmark.draw_inputs((2, 3, 4), torch.float32, "cpu")
