@@ -24,7 +24,7 @@ def test_every_kernel_compiles_and_none_spills() -> None:
     rows = list(csv.DictReader(done.stdout.splitlines()))
     assert {row["target"] for row in rows} == {"sm_80", "sm_90", "sm_100", "gfx942"}
     assert {row["kernel"] for row in rows} == {"partial_sums", "row_results", "sum_terms", "student_gradient"}
-    assert [row for row in rows if row["spills"] != "0" or not 8 <= int(row["registers"]) <= 128] == []
+    assert [row for row in rows if row["spills"] != "0" or not 0 < int(row["registers"]) <= 128] == []
 
 
 def test_words_of_the_assemblers_are_read() -> None:
