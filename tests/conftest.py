@@ -1,9 +1,15 @@
 """Random, tiny, complete models in folders that all tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    # Without a GPU, kernels run in Triton's interpreter, which has to be chosen before anything imports triton.
+    os.environ["TRITON_INTERPRET"] = "1"
+
 from transformers import CLIPConfig, CLIPModel
 
 from rats_train.files import write_json
