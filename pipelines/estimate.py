@@ -15,9 +15,10 @@ from typing import Any
 
 from components.shared.process import usable_cores
 from pipelines.training_cost import row_cost
-from rats_train.config import Recipe
+from rats_train.config import Lora, Recipe
 from rats_train.evaluation.heldout import WATCHED, WATCHED_SEEDS, watched_budget
 from rats_train.files import read_json
+from rats_train.models.lora import adapted_layers
 
 # Small matrices, Python and copies keep a network below the speed of one large matrix product: what the embedded
 # teacher reached on two virtual cores, within a quarter in each of the three steps.
@@ -31,15 +32,19 @@ BYTES_PER_TRAINED_PARAMETER = 16
 # The moving average in fp32, whole on every rank.
 BYTES_PER_AVERAGED_PARAMETER = 4
 BYTES_PER_FROZEN_PARAMETER = 4
+# The base under LoRA adapters computes in the precision of training.
+BYTES_PER_BASE_PARAMETER = {"fp32": 4, "bf16": 2}
 # Tensors of a token's width that a transformer block keeps for its backward pass.
 KEPT_PER_BLOCK = 34
 
 
 @dataclass(frozen=True)
 class Network:
-    """The size of a teacher: parameters of its parts, and tokens and layers of its transformer."""
+    """The size of a teacher: parameters of its parts, and tokens and layers of its transformer; ``trained`` counts
+    what a student of it trains, all of the transformer or an adapter on it."""
 
     transformer: int
+    trained: int
     others: int
     tokens: int
     layers: int
@@ -54,8 +59,12 @@ class Network:
         return float(self.transformer * self.tokens)
 
 
-def read_network(teacher: Path) -> Network:
-    """Size of a stock diffusers SD3 folder, from its configs and the headers of its weights; no weight is loaded."""
+def read_network(teacher: Path, lora: Lora | None = None) -> Network:
+    """Size of a stock diffusers SD3 folder, from its configs and the headers of its weights; no weight is loaded.
+
+    Raises:
+        UserError: a target of ``lora`` matches no layer.
+    """
     config = read_json(teacher / "transformer" / "config.json")
     text = read_json(teacher / "text_encoder" / "config.json")
     patches = (config["sample_size"] // config["patch_size"]) ** 2
@@ -63,6 +72,7 @@ def read_network(teacher: Path) -> Network:
     transformer = parts.pop("transformer")
     return Network(
         transformer=transformer,
+        trained=count_adapted(teacher / "transformer", lora) if lora else transformer,
         others=sum(parts.values()),
         # One more stands for the padding of the T5 encoder that is not there.
         tokens=patches + text["max_position_embeddings"] + 1,
@@ -73,14 +83,31 @@ def read_network(teacher: Path) -> Network:
 
 def count_parameters(folder: Path) -> int:
     """Numbers stored in the safetensors files of a folder, read from their headers."""
-    return sum(_count(file) for file in folder.glob("*.safetensors"))
+    return sum(math.prod(shape) for shape in _shapes(folder).values())
 
 
-def _count(file: Path) -> int:
+def _shapes(folder: Path) -> dict[str, list[int]]:
+    """The shape of every tensor in the safetensors files of a folder, by name."""
+    headers = [_header(file) for file in sorted(folder.glob("*.safetensors"))]
+    return {name: tensor["shape"] for header in headers for name, tensor in header.items() if name != "__metadata__"}
+
+
+def _header(file: Path) -> dict[str, Any]:
     with file.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length))
-    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+        header: dict[str, Any] = json.loads(stream.read(length))
+    return header
+
+
+def count_adapted(transformer: Path, lora: Lora) -> int:
+    """Parameters of one adapter on the transformer in a folder: rank numbers for each way into a layer and out of it.
+
+    Raises:
+        UserError: a target matches no layer.
+    """
+    # The weights of two axes are those of linear layers in all families.
+    layers = {name.removesuffix(".weight"): shape for name, shape in _shapes(transformer).items() if len(shape) == 2}
+    return sum(lora.rank * sum(layers[name]) for name in adapted_layers(list(layers), lora.targets))
 
 
 def count_evaluations(recipe: Recipe) -> dict[str, float]:
@@ -133,7 +160,9 @@ def estimate_seconds(recipe: Recipe, network: Network, flops_per_second: float) 
 def estimate_memory(recipe: Recipe, network: Network) -> int:
     """Bytes that training needs on each rank: states (sharded by ZeRO), frozen parts, and activations of one batch."""
     ranks = recipe.training.world_size if recipe.training.zero_stage else 1
-    states = network.transformer * (BYTES_PER_TRAINED_PARAMETER / ranks + BYTES_PER_AVERAGED_PARAMETER)
+    states = network.trained * (BYTES_PER_TRAINED_PARAMETER / ranks + BYTES_PER_AVERAGED_PARAMETER)
+    if recipe.training.lora:
+        states += network.transformer * BYTES_PER_BASE_PARAMETER[recipe.training.precision]
     kept = row_cost(recipe).kept * network.tokens * network.layers * network.width * KEPT_PER_BLOCK * 4
     batch = recipe.training.batch_size // recipe.training.world_size
     return int(states + network.others * BYTES_PER_FROZEN_PARAMETER + batch * kept)
@@ -167,5 +196,5 @@ def _rate(work: Callable[[], object], seconds: float) -> float:
 
 def forecast(recipe: Recipe, teacher: Path) -> Mapping[str, Any]:
     """Memory in bytes, and seconds by step, for this machine."""
-    network = read_network(teacher)
+    network = read_network(teacher, recipe.training.lora)
     return {"memory": estimate_memory(recipe, network), "seconds": estimate_seconds(recipe, network, measure_flops())}

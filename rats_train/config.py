@@ -160,6 +160,23 @@ class Trajectories(Section):
     shard_size: Count = 120
 
 
+class Lora(Section):
+    """Adapters of rank ``rank`` on the teacher's frozen transformer, scaled by ``alpha`` / ``rank`` (null: by 1).
+
+    ``targets`` are ends of names of its linear layers, such as ``attn.to_q``; null takes the projections of attention
+    and feed-forward.
+    """
+
+    rank: Count = 64
+    alpha: Count | None = None
+    targets: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
+
+    @property
+    def scale(self) -> float:
+        """The factor of the adapter's product."""
+        return (self.alpha or self.rank) / self.rank
+
+
 class Training(Section):
     """The optimiser and the machine; ``batch_size`` counts all ranks together.
 
@@ -175,6 +192,8 @@ class Training(Section):
     Every ``watch_every`` steps (0: never) the student draws a few held-out prompts. The latest look that is as good as
     the best on the held-out rewards, to one standard error, is exported; after ``patience`` looks without a new best
     training ends (null: it does not).
+
+    ``lora`` trains adapters in place of whole transformers; null trains all weights.
     """
 
     steps: Count = 300
@@ -193,6 +212,7 @@ class Training(Section):
     log_every: Count = 10
     watch_every: Annotated[int, Field(ge=0)] = 25
     patience: Count | None = None
+    lora: Lora | None = None
 
 
 class Evaluation(Section):

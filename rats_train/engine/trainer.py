@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,9 +55,10 @@ class Trainer:
         self._prompts = PromptSource(recipe)
         self._data = _open_store(store, identity) if self._method.needs_trajectories else self._prompts
         self._model = load_teacher(recipe).to(ranks.device)
-        _fit_memory(self._model, recipe, self._prompts)
+        if recipe.training.offload_text_encoders:
+            _offload_text_encoders(self._model, recipe, self._prompts)
         self._rewards = [reward.to(ranks.device) for reward in load_rewards(recipe.rewards.train)]
-        self._roles = Roles(self._method.roles, self._model.transformer, recipe.training, ranks)
+        self._roles = Roles(self._method.roles, self._model.transformer, recipe.training, ranks, recipe.seed)
         self._checkpoints = Checkpoints(out / "checkpoints", identity.run, ranks)
         watch = Watch(recipe, self._model, self._rewards, ranks) if recipe.training.watch_every else None
         self._guards = Guards(recipe.training, watch, self._roles, out, ranks)
@@ -166,20 +167,22 @@ class Trainer:
 
     def _finish(self, resumed: int) -> None:
         """Write the student of the best look, then the result: whoever finds a result finds a whole student."""
-        state = self._roles.state_dict(SERVED)
-        self._ranks.from_first(lambda: self._export(state, resumed))
+        weights = self._roles.weights(SERVED)
+        self._ranks.from_first(lambda: self._export(weights, resumed))
 
-    def _export(self, state: dict[str, Tensor], resumed: int) -> None:
+    def _export(self, weights: dict[str, Tensor], resumed: int) -> None:
         student, best = self._recipe.student, self._guards.best
         if best is not None:
-            state = self._guards.best_weights(best.step)
-        with full_disk_explained(self._out / STUDENT, self._roles.bytes_to_save()):
+            weights = self._guards.best_weights(best.step)
+        state = self._roles.stock(weights)
+        with full_disk_explained(self._out / STUDENT, sum(tensor.nbytes for tensor in state.values())):
             self._model.save_student(
                 self._out / STUDENT,
                 state,
                 terminal_sigma=student.terminal_sigma,
                 steps=student.steps,
                 guidance_scale=self._recipe.student_guidance_scale,
+                lora=self._roles.lora(weights),
             )
         steps = read_lines(self._out / METRICS)
         result = {
@@ -210,13 +213,10 @@ def _open_store(store: Path | None, identity: Identity) -> TrajectoryStore:
     return opened
 
 
-def _fit_memory(model: FlowModel, recipe: Recipe, prompts: PromptSource) -> None:
-    """Spend time to save memory, as far as the recipe asks for it."""
-    if recipe.training.recompute in ("block", "both"):
-        cast(Any, model.transformer).enable_gradient_checkpointing()
-    if recipe.training.offload_text_encoders:
-        watched = watch_prompts(recipe) if recipe.training.watch_every else []
-        model.remember_prompts(["", *prompts.all, *watched], recipe.trajectories.batch_size)
+def _offload_text_encoders(model: FlowModel, recipe: Recipe, prompts: PromptSource) -> None:
+    """Encode all prompts ahead and move the encoders away."""
+    watched = watch_prompts(recipe) if recipe.training.watch_every else []
+    model.remember_prompts(["", *prompts.all, *watched], recipe.trajectories.batch_size)
 
 
 def _check_divides(recipe: Recipe, ranks: Ranks) -> None:

@@ -102,10 +102,11 @@ class FlowModel(Protocol):
         terminal_sigma: float,
         steps: list[int],
         guidance_scale: float,
+        lora: dict[str, Tensor] | None = None,
     ) -> None:
         """Write a stock diffusers folder that draws on the student's schedule, and ``rats_student.json`` beside it.
 
         ``state_dict`` replaces the transformer's weights; None saves those loaded. ``guidance_scale`` is the one to
-        draw with.
+        draw with. ``lora`` is the adapter that made the weights, if one did.
         """
         ...

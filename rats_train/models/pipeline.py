@@ -77,11 +77,13 @@ class PipelineModel:
         terminal_sigma: float,
         steps: list[int],
         guidance_scale: float,
+        lora: dict[str, Tensor] | None = None,
     ) -> None:
         """Write a stock diffusers folder that draws on the student's schedule, and its card beside it.
 
         ``state_dict`` replaces the transformer's weights; None saves those loaded. ``guidance_scale`` is the one to
-        draw with. The folder appears whole.
+        draw with. ``lora`` is the adapter that made the weights, if one did, for ``load_lora_weights(path)`` on the
+        teacher. The folder appears whole.
         """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,6 +94,8 @@ class PipelineModel:
         }
         scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         type(self._pipeline)(**parts).save_pretrained(scratch, safe_serialization=True)
+        if lora is not None:
+            self._pipeline.save_lora_weights(scratch, transformer_lora_layers=lora)
         card: dict[str, Any] = {
             "steps": steps,
             "guidance_scale": guidance_scale,

@@ -16,10 +16,12 @@ from rats_train.evaluation.pictures import to_picture
 from rats_train.evaluation.sample import evaluate
 from rats_train.evaluation.scorecard import Scorecard
 from rats_train.models.load import load_model
+from rats_train.sampling.draw import draw
 from rats_train.trajectories.generate import generate
 from tests.integration.conftest import changed
 from tests.tiny_pipelines import tiny_flux, tiny_sd3, tiny_wan
 
+PROMPTS, SEEDS = ["two owls", "a fox"], [3, 1]
 SIZES = {"sd3": (64, 64, 1), "flux": (64, 96, 1), "wan": (32, 48, 5)}
 
 
@@ -62,6 +64,21 @@ def test_a_family_trains_and_its_student_is_a_stock_folder(
     assert load_model(student, family=recipe.family).resolution == recipe.resolution
     DiffusionPipeline.from_pretrained(student)
     assert len(list((tmp_path / "run" / "previews").glob("*.png"))) == 2
+
+
+def test_a_family_trains_adapters_that_stock_diffusers_puts_on_its_teacher(
+    recipe: Recipe, store: Path, ranks: Ranks, tmp_path: Path
+) -> None:
+    recipe = changed(recipe, "training", lora={"rank": 4, "alpha": 8}, learning_rate=0.05)
+    train(recipe, store, tmp_path / "run", ranks)
+    path = tmp_path / "run" / "student"
+    student, teacher = load_model(path), DiffusionPipeline.from_pretrained(recipe.teacher.path)
+    options = {"sigmas": student.sigmas(3), "guidance_scale": recipe.student_guidance_scale, "batch_size": 2}
+    drawn = draw(student, PROMPTS, SEEDS, **options)
+    assert (drawn - draw(student, PROMPTS, SEEDS, **options, transformer=teacher.transformer)).abs().max() > 1e-2
+    teacher.load_lora_weights(path)
+    lent = draw(student, PROMPTS, SEEDS, **options, transformer=teacher.transformer)
+    torch.testing.assert_close(lent, drawn, atol=1e-4, rtol=0)
 
 
 def test_the_store_keeps_the_latents_of_the_family(recipe: Recipe, store: Path) -> None:

@@ -8,6 +8,7 @@ from components.shared.keys import step_keys
 from components.shared.step import run_step
 from components.shared.workspace import WORKSPACE_VARIABLE
 from pipelines.estimate import (
+    count_adapted,
     count_evaluations,
     count_parameters,
     count_pictures,
@@ -17,9 +18,12 @@ from pipelines.estimate import (
 )
 from pipelines.plan import plan
 from pipelines.training_cost import RowCost, row_cost
-from rats_train.config import load_recipe
+from rats_train.config import Lora, load_recipe
+from rats_train.engine.adapters import Adapters
 from rats_train.evaluation.arms import plan_arms
+from rats_train.methods.base import Role
 from rats_train.models.load import load_model
+from tests.tiny_pipelines import tiny_flux, tiny_sd3, tiny_wan
 
 
 @pytest.fixture
@@ -78,6 +82,25 @@ def test_zero_shards_the_states(recipe, tiny_pipeline_dir):
     two = estimate_memory(recipe("training.world_size=2"), network)
     assert two < alone
     assert all(seconds > 0 for seconds in forecast(recipe(), tiny_pipeline_dir)["seconds"].values())
+
+
+@pytest.mark.parametrize("make", [tiny_sd3, tiny_flux, tiny_wan])
+def test_what_an_adapter_trains_is_counted_from_headers(tmp_path, make):
+    transformer = make().transformer
+    transformer.save_pretrained(tmp_path)
+    adapter = Adapters(transformer, {"student": Role(trainable=True)}, Lora(rank=3), seed=0).own("student")
+    assert count_adapted(tmp_path, Lora(rank=3)) == sum(weight.numel() for weight in adapter.parameters())
+
+
+@pytest.mark.parametrize(("precision", "size"), [("fp32", 4), ("bf16", 2)])
+def test_an_adapter_takes_its_own_states_and_the_base_once(recipe, tiny_pipeline_dir, precision, size):
+    planned = recipe("training.lora.rank=2", "training.world_size=2", f"training.precision={precision}")
+    network = read_network(tiny_pipeline_dir, planned.training.lora)
+    assert 0 < network.trained < network.transformer / 4
+    whole = estimate_memory(recipe("training.world_size=2"), read_network(tiny_pipeline_dir))
+    saved = network.transformer * (16 / 2 + 4 - size) - network.trained * (16 / 2 + 4)
+    assert whole - estimate_memory(planned, network) == pytest.approx(saved, abs=1)
+    assert forecast(planned, tiny_pipeline_dir)["memory"] == estimate_memory(planned, network)
 
 
 def test_the_plan_says_what_is_reused(recipe, tmp_path, monkeypatch):
