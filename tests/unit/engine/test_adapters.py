@@ -102,10 +102,14 @@ def chain(case: Case, transformer: torch.nn.Module, checkpoint: bool = False) ->
     return rollout(velocity, case.latents, torch.tensor([1.0, 0.6, 0.3, 0.0]), checkpoint=checkpoint).final
 
 
-@pytest.mark.parametrize("checkpoint", [False, True])
+@pytest.mark.parametrize("recompute", ["none", "step", "block", "both"])
 def test_gradients_are_those_of_the_merged_weights_though_other_roles_compute_before_the_way_back(
-    case: Case, checkpoint: bool
+    case: Case, recompute: str
 ) -> None:
+    checkpoint = recompute in ("step", "both")
+    if recompute in ("block", "both"):
+        case.adapters.recompute_blocks()
+        case.model.transformer.train()
     for role in ("student", "fake", "teacher"):
         move(case, role)
     merged = copy.deepcopy(case.before).requires_grad_(True)
