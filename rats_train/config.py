@@ -248,6 +248,11 @@ class Recipe(Section):
         return self.family == "flux"
 
     @property
+    def teacher_evaluations(self) -> int:
+        """Transformer evaluations of the teacher a step: classifier-free guidance takes two."""
+        return 1 if self.guidance_is_input or self.teacher.guidance_scale == 1 else 2
+
+    @property
     def student_guidance_scale(self) -> float:
         """What the student draws with: no guidance, or what its teacher is told."""
         return self.teacher.guidance_scale if self.guidance_is_input else 1.0

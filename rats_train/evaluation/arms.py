@@ -55,16 +55,16 @@ def plan_arms(recipe: Recipe) -> list[Arm]:
     Where the network is told the guidance scale both are one.
     """
     full, guidance, own_guidance = recipe.teacher.steps, recipe.teacher.guidance_scale, recipe.student_guidance_scale
-    doubled = guidance != own_guidance
+    cost = recipe.teacher_evaluations
     arms = []
     for steps in budgets(recipe):
         sigmas = tuple(student_sigmas(recipe, steps).tolist())
         arms.append(Arm(student_arm(steps), "student", steps, own_guidance, sigmas, steps))
-        if doubled:
+        if cost > 1:
             arms.append(Arm(unguided_arm(steps), "teacher", steps, own_guidance, sigmas, steps))
-        arms.append(Arm(teacher_arm(steps), "teacher", steps, guidance, sigmas, steps * (1 + doubled)))
+        arms.append(Arm(teacher_arm(steps), "teacher", steps, guidance, sigmas, steps * cost))
     sigmas = tuple(student_sigmas(recipe, full).tolist())
     arms.append(Arm(student_arm(full), "student", full, own_guidance, sigmas, full))
     sigmas = tuple(teacher_sigmas(recipe).tolist())
-    arms.append(Arm(teacher_arm(full), "teacher", full, guidance, sigmas, full * (1 + doubled)))
+    arms.append(Arm(teacher_arm(full), "teacher", full, guidance, sigmas, full * cost))
     return arms
