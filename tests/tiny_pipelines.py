@@ -72,10 +72,10 @@ def tiny_vae() -> AutoencoderKL:
     )
 
 
-def tiny_sd3(*, t5: bool = False, shift: float = 1.0) -> DiffusionPipeline:
-    """64x64 pixels, two layers."""
+def tiny_sd3(*, t5: bool = False, shift: float = 1.0, sample_size: int = 16) -> DiffusionPipeline:
+    """Two layers; ``sample_size`` latents of four pixels each way are the largest picture."""
     transformer = SD3Transformer2DModel(
-        sample_size=16,
+        sample_size=sample_size,
         patch_size=2,
         in_channels=4,
         out_channels=4,
@@ -85,7 +85,7 @@ def tiny_sd3(*, t5: bool = False, shift: float = 1.0) -> DiffusionPipeline:
         joint_attention_dim=32,
         caption_projection_dim=16,
         pooled_projection_dim=32,
-        pos_embed_max_size=16,
+        pos_embed_max_size=sample_size,
     )
     # diffusers starts the last projection at zero: such a velocity would hide every mistake upstream of it.
     torch.nn.init.normal_(transformer.proj_out.weight, std=0.3)
