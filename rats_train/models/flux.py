@@ -82,13 +82,15 @@ class Flux(PipelineModel):
 def pack(latents: Tensor) -> Tensor:
     """Tokens[B, h/2 w/2, 4 C] of latents[B, C, h, w]: patches of two by two, row by row."""
     patches = latents.unflatten(3, (-1, 2)).unflatten(2, (-1, 2))  # B, C, h/2, 2, w/2, 2
-    return patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+    tokens: Tensor = patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+    return tokens
 
 
 def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
     """Latents[B, C, height, width] of tokens[B, height/2 width/2, 4 C]: what `pack` made of them."""
     patches = tokens.unflatten(2, (-1, 2, 2)).unflatten(1, (height // 2, width // 2))  # B, h/2, w/2, C, 2, 2
-    return patches.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+    latents: Tensor = patches.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+    return latents
 
 
 def _patch_positions(rows: int, columns: int) -> Tensor:
