@@ -33,7 +33,6 @@ def teacher_folder(path: str) -> Path:
 
     Raises:
         UserError: it is ``embedded``, and not built here, or the hub does not give it.
-        RetryableError: the hub cannot be reached.
     """
     return teacher_dir() if path == "embedded" else _named(path)
 
@@ -44,7 +43,6 @@ def reward_folder(path: str) -> Path:
 
     Raises:
         UserError: it is an embedded one that does not exist, or is not built here, or the hub does not give it.
-        RetryableError: the hub cannot be reached.
     """
     embedded, _, which = path.partition(":")
     return reward_dir(which) if embedded == "embedded" else _named(path)

@@ -7,7 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from rats_train.errors import RetryableError, UserError
+from rats_train.errors import UserError
 
 HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 _WANTED = ["*.safetensors", "*.json", "*.txt", "*.model"]
@@ -25,8 +25,7 @@ def fetch(hub_id: str) -> Path:
     """The snapshot of ``hub_id`` in the local cache of the hub, fetched where it is not there yet.
 
     Raises:
-        UserError: there is no such model or revision, or it is gated.
-        RetryableError: the hub cannot be reached, and the model is not in the cache.
+        UserError: there is no such model or revision, it is gated, or the hub cannot be reached and the cache lacks it.
     """
     # Heavy, and needed by nobody who names a folder.
     from huggingface_hub import snapshot_download
@@ -51,13 +50,13 @@ def fetch(hub_id: str) -> Path:
         ) from error
     except RepositoryNotFoundError as error:
         raise UserError(
-            f"There is no model {repo} on the hub, or it is private: check the name, put HF_TOKEN into the environment "
-            "if it is private, or name a folder."
+            f"There is no folder {hub_id} here, and no model {repo} on the hub, or it is private: check the name, and "
+            "put HF_TOKEN into the environment if it is private."
         ) from error
     except RevisionNotFoundError as error:
         raise UserError(f"{repo} has no revision {revision}: name a commit or a branch of it after the @.") from error
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
-        raise RetryableError(
-            f"The hub cannot be reached for {repo}, and it is not in the cache: run the same command again with a "
-            "network, or copy the model here and name its folder."
+        raise UserError(
+            f"There is no folder {hub_id} here, and the hub cannot be reached for a model of that name, which the cache "
+            "lacks: name a folder that exists, or run the same command again with a network."
         ) from error

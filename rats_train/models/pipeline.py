@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -52,9 +52,13 @@ class PipelineModel:
         for start in range(0, len(different), batch_size):
             part = different[start : start + batch_size]
             embeds = self._encode(part).to(torch.device("cpu"))
-            self._remembered |= {prompt: embeds.select(slice(row, row + 1)) for row, prompt in enumerate(part)}
+            self.remember({prompt: embeds.select(slice(row, row + 1)) for row, prompt in enumerate(part)})
         for encoder in self._text_encoders:
             encoder.to("cpu")
+
+    def remember(self, embeds: Mapping[str, PromptEmbeds]) -> None:
+        """Take these embeddings, one row each, for those of their prompts."""
+        self._remembered |= embeds
 
     def _encode(self, prompts: Sequence[str]) -> PromptEmbeds:
         """Prompts encoded where the text encoders lie."""

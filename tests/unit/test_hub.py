@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import constants
 
 from rats_train.embedded import reward_folder, teacher_folder
-from rats_train.errors import RetryableError, UserError
+from rats_train.errors import UserError
 from rats_train.hub import fetch, is_hub_id
 
 FILES = {"model_index.json": b"{}", "unet.safetensors": b"weights", "pytorch_model.bin": b"pickle", "x.py": b"code"}
@@ -85,7 +85,7 @@ def test_weights_and_settings_are_fetched_and_neither_pickle_nor_code() -> None:
     ("name", "message"),
     [
         ("org/gated", r"org/gated is gated: accept its licence .* HF_TOKEN"),
-        ("org/missing", r"no model org/missing on the hub"),
+        ("org/missing", r"no folder org/missing here, and no model org/missing on the hub"),
         ("org/open@nowhere", r"org/open has no revision nowhere"),
     ],
 )
@@ -95,8 +95,8 @@ def test_what_the_hub_does_not_give_is_one_line(name: str, message: str) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_a_hub_out_of_reach_is_worth_another_try(hub: ThreadingHTTPServer) -> None:
+def test_a_hub_out_of_reach_and_a_mistyped_folder_are_one_line(hub: ThreadingHTTPServer) -> None:
     hub.shutdown()
     hub.server_close()
-    with pytest.raises(RetryableError, match="hub cannot be reached for org/open"):
+    with pytest.raises(UserError, match="no folder org/open here, and the hub cannot be reached"):
         teacher_folder("org/open")

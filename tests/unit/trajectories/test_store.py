@@ -171,5 +171,5 @@ def test_a_prompt_file_without_prompts_is_one_line(recipe: Recipe, content: str 
     path.unlink()
     if content is not None:
         path.write_text(content)
-    with pytest.raises(UserError, match=f"trajectories.prompts: .*{message}"):
+    with pytest.raises(UserError, match=rf"trajectories\.prompts.*{message}"):
         trajectory_key(recipe)
