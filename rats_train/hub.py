@@ -57,6 +57,6 @@ def fetch(hub_id: str) -> Path:
         raise UserError(f"{repo} has no revision {revision}: name a commit or a branch of it after the @.") from error
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
         raise UserError(
-            f"There is no folder {hub_id} here, and the hub cannot be reached for a model of that name, which the cache "
+            f"There is no folder {hub_id} here, and the hub cannot be reached for such a model, which the cache "
             "lacks: name a folder that exists, or run the same command again with a network."
         ) from error
