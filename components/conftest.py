@@ -9,7 +9,7 @@ from kfp import dsl
 
 from components.shared.workspace import RUN_VARIABLE, RUNNER_VARIABLE, WORKSPACE_VARIABLE
 from rats_train.config import load_recipe
-from rats_train.models.sd3 import load_sd3
+from rats_train.sampling.teacher import load_teacher
 from tests.conftest import tiny_pipeline_dir, tiny_reward_dir  # noqa: F401
 from tests.unit.evaluation.conftest import (  # noqa: F401
     build_card,
@@ -68,7 +68,13 @@ def tiny_student(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """A student with its teacher's own weights."""
     recipe = load_recipe(str(tiny_recipe))
     path = tmp_path_factory.mktemp("student") / "student"
-    load_sd3(recipe.teacher.path).save_student(path, None, recipe.student.terminal_sigma, recipe.student.steps)
+    load_teacher(recipe).save_student(
+        path,
+        None,
+        terminal_sigma=recipe.student.terminal_sigma,
+        steps=recipe.student.steps,
+        guidance_scale=1.0,
+    )
     return path
 
 

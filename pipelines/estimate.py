@@ -4,20 +4,17 @@ A forecast, not a measurement: multiplications are counted, and divided by the s
 machine. On the shipped recipe it lands within a factor of two.
 """
 
-import json
 import math
-import struct
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from components.shared.process import usable_cores
+from pipelines.memory import estimate_memory
+from pipelines.network import Network, read_network
 from pipelines.training_cost import row_cost
 from rats_train.config import Recipe
 from rats_train.evaluation.heldout import WATCHED, WATCHED_SEEDS, watched_budget
-from rats_train.files import read_json
 
 # Small matrices, Python and copies keep a network below the speed of one large matrix product: what the embedded
 # teacher reached on two virtual cores, within a quarter in each of the three steps.
@@ -26,66 +23,11 @@ EFFICIENCY = 0.8
 PICTURE = 2
 # Imports, loading, the first call.
 SETUP_SECONDS = 10
-# fp32 weights, gradients and AdamW's two moments, which ZeRO spreads over the ranks.
-BYTES_PER_TRAINED_PARAMETER = 16
-# The moving average in fp32, whole on every rank.
-BYTES_PER_AVERAGED_PARAMETER = 4
-BYTES_PER_FROZEN_PARAMETER = 4
-# Tensors of a token's width that a transformer block keeps for its backward pass.
-KEPT_PER_BLOCK = 34
-
-
-@dataclass(frozen=True)
-class Network:
-    """The size of a teacher: parameters of its parts, and tokens and layers of its transformer."""
-
-    transformer: int
-    others: int
-    tokens: int
-    layers: int
-    width: int
-
-    @property
-    def flops(self) -> float:
-        """Floating-point operations of one transformer evaluation of one image.
-
-        Each of SD3's two streams, image and text, passes its tokens through its own half of the parameters.
-        """
-        return float(self.transformer * self.tokens)
-
-
-def read_network(teacher: Path) -> Network:
-    """Size of a stock diffusers SD3 folder, from its configs and the headers of its weights; no weight is loaded."""
-    config = read_json(teacher / "transformer" / "config.json")
-    text = read_json(teacher / "text_encoder" / "config.json")
-    patches = (config["sample_size"] // config["patch_size"]) ** 2
-    parts = {part.name: count_parameters(part) for part in teacher.iterdir() if part.is_dir()}
-    transformer = parts.pop("transformer")
-    return Network(
-        transformer=transformer,
-        others=sum(parts.values()),
-        # One more stands for the padding of the T5 encoder that is not there.
-        tokens=patches + text["max_position_embeddings"] + 1,
-        layers=config["num_layers"],
-        width=config["num_attention_heads"] * config["attention_head_dim"],
-    )
-
-
-def count_parameters(folder: Path) -> int:
-    """Numbers stored in the safetensors files of a folder, read from their headers."""
-    return sum(_count(file) for file in folder.glob("*.safetensors"))
-
-
-def _count(file: Path) -> int:
-    with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(length))
-    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
 
 
 def count_evaluations(recipe: Recipe) -> dict[str, float]:
     """Transformer evaluations of one image, by step of the pipeline; a trained one counts with its backward pass."""
-    guided = 1 if recipe.teacher.guidance_scale == 1 else 2
+    guided = recipe.teacher_evaluations
     budgets, full = recipe.student.steps, recipe.teacher.steps
     images = recipe.evaluation.count * recipe.evaluation.images_per_prompt
     rollout = full * guided
@@ -104,7 +46,7 @@ def _training_rows(recipe: Recipe) -> int:
 
 def count_pictures(recipe: Recipe) -> dict[str, float]:
     """Pictures decoded and judged, by step of the pipeline; one that is trained through counts with its way back."""
-    guided = recipe.teacher.guidance_scale != 1
+    guided = recipe.teacher_evaluations > 1
     arms = len(recipe.student.steps) * (2 + guided) + 2
     return {
         "generate_trajectories": float(recipe.trajectories.count),
@@ -130,28 +72,27 @@ def estimate_seconds(recipe: Recipe, network: Network, flops_per_second: float) 
     }
 
 
-def estimate_memory(recipe: Recipe, network: Network) -> int:
-    """Bytes that training needs on each rank: states (sharded by ZeRO), frozen parts, and activations of one batch."""
-    ranks = recipe.training.world_size if recipe.training.zero_stage else 1
-    states = network.transformer * (BYTES_PER_TRAINED_PARAMETER / ranks + BYTES_PER_AVERAGED_PARAMETER)
-    kept = row_cost(recipe).kept * network.tokens * network.layers * network.width * KEPT_PER_BLOCK * 4
-    batch = recipe.training.batch_size // recipe.training.world_size
-    return int(states + network.others * BYTES_PER_FROZEN_PARAMETER + batch * kept)
-
-
-def measure_flops(size: int = 768, bursts: int = 5, seconds: float = 0.05) -> float:
-    """Floating-point operations a second of single-precision matrix products on all usable cores together.
+def measure_flops(bursts: int = 5, seconds: float = 0.05) -> float:
+    """Floating-point operations a second of matrix products on the accelerator, or on all usable cores together.
 
     Together, because two virtual cores are often the halves of one. The best of a few bursts counts, because other
     programs rest between theirs.
     """
     import torch  # what will multiply; numpy's own products are several times slower
 
+    from rats_train.devices import accelerator
+
+    device = accelerator()
+    size, dtype = (768, torch.float32) if device.type == "cpu" else (8192, torch.bfloat16)
     threads = torch.get_num_threads()
     torch.set_num_threads(usable_cores())
-    matrix = torch.ones(size, size)
-    matrix @ matrix
-    best = max(_rate(lambda: matrix @ matrix, seconds) for _ in range(bursts))
+    matrix = torch.ones(size, size, device=device, dtype=dtype)
+
+    def product() -> float:
+        return (matrix @ matrix)[0, 0].item()  # asking for a number waits for it
+
+    product()
+    best = max(_rate(product, seconds) for _ in range(bursts))
     torch.set_num_threads(threads)
     return 2.0 * size**3 * best
 
@@ -165,7 +106,22 @@ def _rate(work: Callable[[], object], seconds: float) -> float:
     return count / (time.perf_counter() - began)
 
 
-def forecast(recipe: Recipe, teacher: Path) -> Mapping[str, Any]:
-    """Memory in bytes, and seconds by step, for this machine."""
-    network = read_network(teacher)
-    return {"memory": estimate_memory(recipe, network), "seconds": estimate_seconds(recipe, network, measure_flops())}
+@dataclass(frozen=True)
+class Forecast:
+    """Bytes by what takes them, seconds by step of the pipeline, and seconds of one training step."""
+
+    memory: Mapping[str, int]
+    seconds: Mapping[str, float]
+    seconds_a_step: float
+
+
+def forecast(recipe: Recipe) -> Forecast:
+    """What the recipe will take on this machine.
+
+    Raises:
+        UserError: it names something that is not there.
+    """
+    network = read_network(recipe)
+    seconds = estimate_seconds(recipe, network, measure_flops())
+    a_step = (seconds["train_student"] - SETUP_SECONDS) / recipe.training.steps
+    return Forecast(estimate_memory(recipe, network), seconds, a_step)

@@ -1,5 +1,6 @@
 """What a run would do, before it does it: the resolved recipe, the steps, what is reused, and the forecast."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -12,7 +13,6 @@ from components.shared.step import is_done
 from pipelines.estimate import forecast
 from pipelines.view import clock
 from rats_train.config import Recipe, dump_recipe, recipe_digest
-from rats_train.embedded import teacher_folder
 
 # Characters of a content key that tell keys apart by eye.
 SHOWN = 8
@@ -36,24 +36,30 @@ def plan(recipe: Recipe, workspace: Path) -> RenderableType:
         UserError: the recipe names something that is not there.
     """
     keys = step_keys(recipe)
-    ahead = forecast(recipe, teacher_folder(recipe.teacher.path))
+    ahead = forecast(recipe)
     table = Table("step", "after", "content key", "work", box=None)
     table.columns[0].no_wrap = True
     for step, before in FEEDS.items():
         key = keys.get(step, "")
         done = step in keys and is_done(step, key, workspace)
-        work = Text("unchanged, will be reused", "green") if done else Text(_work(ahead["seconds"].get(step)))
+        work = Text("unchanged, will be reused", "green") if done else Text(_work(ahead.seconds.get(step)))
         table.add_row(step, before, key[:SHOWN], work)
-    total = sum(seconds for step, seconds in ahead["seconds"].items() if not is_done(step, keys[step], workspace))
+    total = sum(seconds for step, seconds in ahead.seconds.items() if not is_done(step, keys[step], workspace))
     return Group(
         Text(f"Recipe {recipe.name}, digest {recipe_digest(recipe)}", "bold"),
         Syntax(dump_recipe(recipe), "yaml", background_color="default"),
         table,
         Text(f"\nForecast: {clock(total)} of drawing and training on this machine, within a factor of two;"),
-        Text(
-            f"training needs about {ahead['memory'] / 2**30:.1f} GiB on each of its {recipe.training.world_size} ranks."
-        ),
+        Text(f"{ahead.seconds_a_step:.2f} s of it for each training step, which needs on each rank:"),
+        _memory_table(ahead.memory),
     )
+
+
+def _memory_table(parts: Mapping[str, int]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, size in [*parts.items(), ("in all", sum(parts.values()))]:
+        table.add_row(name, f"{size / 2**30:.1f} GiB")
+    return table
 
 
 def _work(seconds: float | None) -> str:

@@ -6,6 +6,8 @@ from rats_train.config import GrpoMethod, PolicySettings, RatsMethod, Recipe, Re
 
 # A backward pass costs two forward passes.
 FORWARD_AND_BACKWARD = 3
+# Forward passes that are made once more on the way back.
+RECOMPUTED = {"none": 0, "step": 1, "block": 1, "both": 2}
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,9 @@ def _served_chain(recipe: Recipe) -> RowCost:
     through_reward = isinstance(method, RatsMethod | RewardOnlyMethod)
     backprop_steps = method.backprop_steps if isinstance(method, RatsMethod | RewardOnlyMethod) else None
     online = teacher.source == "ema"
-    rollout = teacher.steps * (1 if teacher.guidance_scale == 1 else 2)
+    rollout = teacher.steps * recipe.teacher_evaluations
     return RowCost(
-        sum(budgets) / len(budgets) * FORWARD_AND_BACKWARD + online * rollout,
+        sum(budgets) / len(budgets) * _trained_evaluation(recipe) + online * rollout,
         FORWARD_AND_BACKWARD if through_reward else 1,
         backprop_steps or max(budgets),
     )
@@ -48,4 +50,10 @@ def _groups(recipe: Recipe, settings: PolicySettings) -> RowCost:
     budgets, size = recipe.student.steps, settings.group_size
     random = sum(budgets) / len(budgets) - 1
     reference = random if settings.kl_weight else 0
-    return RowCost(size * (random * FORWARD_AND_BACKWARD + 1 + reference), size, size * (max(budgets) - 1))
+    trained = random * _trained_evaluation(recipe)
+    return RowCost(size * (trained + 1 + reference), size, size * (max(budgets) - 1))
+
+
+def _trained_evaluation(recipe: Recipe) -> int:
+    """Forward passes that one evaluation with gradient costs."""
+    return FORWARD_AND_BACKWARD + RECOMPUTED[recipe.training.recompute]

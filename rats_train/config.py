@@ -3,7 +3,6 @@
 recipe = load_recipe("emoji", ["training.steps=20"])
 """
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rats_train.errors import UserError
+from rats_train.recipe_error import explain
+from rats_train.resolution import Resolution
 
 _RECIPES = Path(__file__).parent / "recipes"
 
@@ -159,6 +160,23 @@ class Trajectories(Section):
     shard_size: Count = 120
 
 
+class Lora(Section):
+    """Adapters of rank ``rank`` on the teacher's frozen transformer, scaled by ``alpha`` / ``rank`` (null: by 1).
+
+    ``targets`` are ends of names of its linear layers, such as ``attn.to_q``; null takes the projections of attention
+    and feed-forward.
+    """
+
+    rank: Count = 64
+    alpha: Count | None = None
+    targets: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] | None = None
+
+    @property
+    def scale(self) -> float:
+        """The factor of the adapter's product."""
+        return (self.alpha or self.rank) / self.rank
+
+
 class Training(Section):
     """The optimiser and the machine; ``batch_size`` counts all ranks together.
 
@@ -166,9 +184,16 @@ class Training(Section):
     What is watched and exported is the average of the student's weights that follows them by ``ema_decay`` a step
     (0: the weights themselves).
 
+    ``recompute`` trades time for memory: no activations are kept of a student ``step``, of a transformer ``block``, or
+    of either (``both``); they are computed again on the way back. ``compile`` compiles the transformer's repeated
+    block. ``offload_text_encoders`` encodes all prompts before the first step and then moves the encoders off the
+    accelerator.
+
     Every ``watch_every`` steps (0: never) the student draws a few held-out prompts. The latest look that is as good as
     the best on the held-out rewards, to one standard error, is exported; after ``patience`` looks without a new best
     training ends (null: it does not).
+
+    ``lora`` trains adapters in place of whole transformers; null trains all weights.
     """
 
     steps: Count = 300
@@ -179,11 +204,15 @@ class Training(Section):
     max_grad_norm: Positive = 1.0
     zero_stage: Literal[0, 1, 2, 3] = 2
     precision: Literal["fp32", "bf16"] = "fp32"
+    recompute: Literal["none", "step", "block", "both"] = "none"
+    compile: bool = False
+    offload_text_encoders: bool = False
     world_size: Count = 1
     checkpoint_every: Count = 50
     log_every: Count = 10
     watch_every: Annotated[int, Field(ge=0)] = 25
     patience: Count | None = None
+    lora: Lora | None = None
 
 
 class Evaluation(Section):
@@ -198,10 +227,12 @@ class Evaluation(Section):
 
 
 class Recipe(Section):
-    """A whole run. Every random number of it is derived from ``seed``."""
+    """A whole run. Every random number of it is derived from ``seed``; ``resolution`` is what teacher and student draw,
+    null the teacher's own default."""
 
     name: Annotated[str, Field(min_length=1)]
-    family: Literal["sd3"] = "sd3"
+    family: Literal["sd3", "flux", "wan"] = "sd3"
+    resolution: Resolution | None = None
     seed: Seed = 0
     teacher: Teacher = Teacher()
     student: Student = Student()
@@ -210,6 +241,21 @@ class Recipe(Section):
     trajectories: Trajectories = Trajectories()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+
+    @property
+    def guidance_is_input(self) -> bool:
+        """Whether the transformer is told the guidance scale (FLUX.1-dev), so that any scale costs one evaluation."""
+        return self.family == "flux"
+
+    @property
+    def teacher_evaluations(self) -> int:
+        """Transformer evaluations of the teacher a step: classifier-free guidance takes two."""
+        return 1 if self.guidance_is_input or self.teacher.guidance_scale == 1 else 2
+
+    @property
+    def student_guidance_scale(self) -> float:
+        """What the student draws with: no guidance, or what its teacher is told."""
+        return self.teacher.guidance_scale if self.guidance_is_input else 1.0
 
     @property
     def trajectory_seed(self) -> int:
@@ -319,46 +365,4 @@ def _validate(values: Mapping[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{source}: {_explain(error)}") from error
-
-
-def _explain(error: ValidationError) -> str:
-    """The first thing pydantic found, as one sentence with the dotted key, the value and what is allowed."""
-    # A typo in a required key is both an unknown and a missing one: the typo is what to show.
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    location = first["loc"]
-    key = ".".join(str(part) for part in _as_written(location))
-    if first["type"] == "extra_forbidden":
-        valid = _keys_beside(location)
-        nearest = difflib.get_close_matches(str(location[-1]), valid, n=1, cutoff=0.5)
-        hint = f"did you mean {nearest[0]}?" if nearest else f"the keys here are {', '.join(valid)}."
-        return f"unknown key {key}; {hint}"
-    if first["type"] == "missing":
-        return f"{key} is missing; add it."
-    if first["type"] == "union_tag_invalid":
-        return f"{key}.name is {first['ctx']['tag']!r}; it must be one of {', '.join(_METHODS)}."
-    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "it must be")
-    return f"{message}." if first["type"] == "value_error" else f"{key} is {first['input']!r}; {message}."
-
-
-def _as_written(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """A location without the method's name, which pydantic puts between the section and its keys."""
-    return location[:1] + location[2:] if location[:1] == ("method",) else location
-
-
-def _keys_beside(location: Sequence[int | str]) -> list[str]:
-    """The keys that are valid where ``location`` ends."""
-    model: type[BaseModel] = Recipe
-    for part in location[:-1]:
-        if model is Recipe and part == "method":
-            model = _METHODS[str(location[1])]
-            break
-        if isinstance(part, str):
-            model = _section_of(model.model_fields[part].annotation)
-    return list(model.model_fields)
-
-
-def _section_of(annotation: Any) -> type[BaseModel]:
-    """The section class of a field that is one, or a list of them."""
-    inner: type[BaseModel] = annotation if isinstance(annotation, type) else annotation.__args__[0]
-    return inner
+        raise UserError(f"{source}: {explain(error, Recipe, _METHODS)}") from error

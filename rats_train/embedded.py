@@ -1,8 +1,9 @@
-"""Where the checkpoints that ship inside the package lie: a tiny teacher and two tiny reward models."""
+"""From the names that a recipe gives its models to folders: those that ship inside the package, own ones, the hub's."""
 
 from pathlib import Path
 
 from rats_train.errors import UserError
+from rats_train.hub import fetch, is_hub_id
 
 _CHECKPOINTS = Path(__file__).parent / "world" / "checkpoints"
 
@@ -28,22 +29,27 @@ def reward_dir(which: str) -> Path:
 
 
 def teacher_folder(path: str) -> Path:
-    """The folder that ``teacher.path`` names; ``embedded`` is the package's own.
+    """The folder that ``teacher.path`` names; ``embedded`` is the package's own, ``org/name`` is fetched from the hub.
 
     Raises:
-        UserError: it is ``embedded``, and not built here.
+        UserError: it is ``embedded``, and not built here, or the hub does not give it.
     """
-    return teacher_dir() if path == "embedded" else Path(path).expanduser()
+    return teacher_dir() if path == "embedded" else _named(path)
 
 
 def reward_folder(path: str) -> Path:
-    """The folder that a reward's ``path`` names; ``embedded:a`` and ``embedded:b`` are the package's own.
+    """The folder that a reward's ``path`` names: ``embedded:a`` and ``embedded:b`` are the package's own, and
+    ``org/name`` is fetched from the hub.
 
     Raises:
-        UserError: it is an embedded one that does not exist, or is not built here.
+        UserError: it is an embedded one that does not exist, or is not built here, or the hub does not give it.
     """
     embedded, _, which = path.partition(":")
-    return reward_dir(which) if embedded == "embedded" else Path(path).expanduser()
+    return reward_dir(which) if embedded == "embedded" else _named(path)
+
+
+def _named(path: str) -> Path:
+    return fetch(path) if is_hub_id(path) else Path(path).expanduser()
 
 
 def _existing(name: str) -> Path:

@@ -1,23 +1,41 @@
-"""Prompts of one's own: a text file with one prompt a line."""
+"""Prompts from a text file with one a line: one's own, or ``packaged:pictures`` and its like from the package."""
 
 from pathlib import Path
 
 from rats_train.errors import UserError
+
+_PACKAGED = Path(__file__).parent / "recipes" / "prompts"
+
+
+def prompt_file(path: str, key: str) -> Path:
+    """The file that ``path`` names; ``~`` is the home folder.
+
+    Args:
+        path: a file, or ``packaged:`` and a name.
+        key: the recipe's key that names it, for the error.
+
+    Raises:
+        UserError: there is none.
+    """
+    kind, _, name = path.partition(":")
+    file = _PACKAGED / f"{name}.txt" if kind == "packaged" else Path(path).expanduser()
+    if not file.is_file():
+        packaged = ", ".join(f"packaged:{known.stem}" for known in sorted(_PACKAGED.glob("*.txt")))
+        raise UserError(f"{key} names {path}, and there is no such file: name one with a prompt a line, or {packaged}.")
+    return file
 
 
 def read_prompts(path: str, key: str) -> list[str]:
     """The prompts of a file in order, without blank lines.
 
     Args:
-        path: the file; ``~`` is the home folder.
+        path: as `prompt_file` takes it.
         key: the recipe's key that names it, for the error.
 
     Raises:
         UserError: the file is missing or holds no prompt.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise UserError(f"{key}: no file {file}; write `embedded`, or a text file with one prompt a line.")
+    file = prompt_file(path, key)
     prompts = [line.strip() for line in file.read_text().splitlines() if line.strip()]
     if not prompts:
         raise UserError(f"{key}: {file} holds no prompt; write one a line.")

@@ -24,7 +24,7 @@ class BrokenError(Exception):
 async def draw_picture(
     client: grpc_aio.InferenceServerClient, model: str, prompt: str, seed: int, steps: int, timeout: float
 ) -> NDArray[np.uint8]:
-    """One picture, uint8[H, W, 3], waiting at most `timeout` seconds.
+    """One picture, uint8[H, W, 3], or video, uint8[T, H, W, 3], waiting at most `timeout` seconds.
 
     Raises:
         RefusedError, BusyError, BrokenError: it was not drawn.

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from rats_train.models.sd3 import load_sd3
+from rats_train.models.load import load_model
 from rats_train.sampling.draw import draw, to_uint8
-from rats_train.sampling.schedule import student_sigmas
 
 _CPU_ROWS = 1
 """Pictures computed together on a CPU. Its convolutions and vector products round differently in a batch than alone
@@ -29,15 +27,14 @@ class Job:
 class Drawer:
     """A loaded student."""
 
-    def __init__(self, student: Path, steps: Sequence[int], terminal_sigma: float, device: str = "cpu") -> None:
-        self._model = load_sd3(student, torch.float32).to(device)
-        self._sigmas = {count: student_sigmas(count, terminal_sigma) for count in steps}
+    def __init__(self, student: Path, guidance_scale: float, device: str = "cpu") -> None:
+        self._model, self._guidance_scale = load_model(student).to(device), guidance_scale
         self._on_cpu = device == "cpu"
 
     def draw(self, jobs: Sequence[Job]) -> list[NDArray[np.uint8]]:
-        """Pixels uint8[H, W, 3] of each job, in order; jobs of one step count are computed together.
+        """Pixels uint8[H, W, 3] of each job, of a video uint8[T, H, W, 3], in order; those of one step count together.
 
-        The pixels are those that stock diffusers draws for the same prompt, steps and seed at guidance scale 1.
+        The pixels are those that stock diffusers draws for the same prompt, steps, seed and guidance scale.
         """
         pictures: dict[int, NDArray[np.uint8]] = {}
         for steps in sorted({job.steps for job in jobs}):
@@ -46,8 +43,8 @@ class Drawer:
                 self._model,
                 [jobs[row].prompt for row in rows],
                 [jobs[row].seed for row in rows],
-                sigmas=self._sigmas[steps],
-                guidance_scale=1.0,
+                sigmas=self._model.sigmas(steps),
+                guidance_scale=self._guidance_scale,
                 batch_size=_CPU_ROWS if self._on_cpu else len(rows),
             )
             pictures.update(zip(rows, to_uint8(images), strict=True))

@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
@@ -42,6 +42,7 @@ def create_app(supervisor: Supervisor) -> FastAPI:
     async def generate(body: ImageRequest, request: Request) -> JSONResponse:
         """Draw `n` pictures of a prompt, with the seeds `seed`, `seed` + 1, ..."""
         package, steps = _choose(supervisor.packages, body)
+        output_format = _format(package, body)
         seed = secrets.randbelow(2**31) if body.seed is None else body.seed
         seeds = range(seed, seed + (body.n or 1))
         start = time.perf_counter()
@@ -50,7 +51,6 @@ def create_app(supervisor: Supervisor) -> FastAPI:
         seconds = time.perf_counter() - start
         metrics.seconds.labels(package.model, steps).observe(seconds)
         metrics.pictures.labels(package.model, steps).inc(len(pictures))
-        output_format = body.output_format or "png"
         files = await asyncio.to_thread(lambda: [encode(pixels, output_format) for pixels in pictures])
         note = package.hints.note(body.prompt)
         return JSONResponse(
@@ -165,8 +165,15 @@ def _model_card(package: Package) -> dict[str, Any]:
     }
 
 
+def _format(package: Package, body: ImageRequest) -> Literal["png", "webp", "jpeg"]:
+    """What was asked for; else PNG, and for a video the much smaller WebP."""
+    if package.is_video and body.output_format == "jpeg":
+        raise ApiError(400, "output_format must be 'webp' or 'png': a JPEG cannot move", param="output_format")
+    return body.output_format or ("webp" if package.is_video else "png")
+
+
 def _size(package: Package) -> str:
-    return f"{package.resolution}x{package.resolution}"
+    return f"{package.resolution.width}x{package.resolution.height}"
 
 
 def _answer_in_openai_shape(app: FastAPI, metrics: Metrics) -> None:

@@ -23,12 +23,13 @@ from PIL import Image
 
 from rats_train.errors import UserError
 from rats_train.files import atomic_write_text, read_json, sha256_file, sha256_tree, write_json
+from rats_train.resolution import Resolution
 from serving.hints import PromptHints
 from serving.keys import signing_keys, trusted_key
 from serving.protocol import model_config
 from serving.signature import SIGNATURE, check_files, sign_folder, verify_folder
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Package:
     steps: list[int]
     guidance_scale: float
     terminal_sigma: float
-    resolution: int
+    resolution: Resolution
     canary: Canary
     hints: PromptHints
 
@@ -64,9 +65,15 @@ class Package:
         return self.path / "student"
 
     def canary_pixels(self) -> NDArray[np.uint8]:
-        """The known answer to the canary, uint8[H, W, 3]."""
+        """The known answer to the canary, uint8[H, W, 3] or uint8[T, H, W, 3]; its file has frames below each other."""
         with Image.open(self.path / "canary.png") as picture:
-            return np.asarray(picture.convert("RGB"))
+            pixels = np.asarray(picture.convert("RGB"))
+        return pixels.reshape(self.resolution.frames, -1, *pixels.shape[1:]) if self.is_video else pixels
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it draws more than one frame."""
+        return self.resolution.frames > 1
 
 
 def package_student(
@@ -106,7 +113,7 @@ def package_student(
         _describe(staging, name, PromptHints.from_prompts(prompts, pattern))
         sign_folder(staging, key_pair.private)
         (out_repo / name).mkdir(exist_ok=True)
-        atomic_write_text(out_repo / name / "config.pbtxt", model_config(name))
+        atomic_write_text(out_repo / name / "config.pbtxt", _config(staging, name))
         for version_dir in _versions(out_repo / name):
             if _same_content(version_dir, staging) and _is_signed(version_dir, key_pair.public):
                 return version_dir
@@ -133,7 +140,8 @@ def verify_package(version_dir: Path, public_key: Path | None = None) -> Package
         path=version_dir,
         canary=Canary(**manifest["canary"]),
         hints=PromptHints(**manifest["hints"]),
-        **{key: manifest[key] for key in ("model", "steps", "guidance_scale", "terminal_sigma", "resolution")},
+        resolution=Resolution(**manifest["resolution"]),
+        **{key: manifest[key] for key in ("model", "steps", "guidance_scale", "terminal_sigma")},
     )
 
 
@@ -149,20 +157,25 @@ def find_packages(repo: Path, public_key: Path | None = None) -> list[Package]:
     return [verify_package(version_dir, public_key) for version_dir in newest]
 
 
+def _config(folder: Path, name: str) -> str:
+    frames = read_json(folder / "student" / "rats_student.json")["resolution"]["frames"]
+    return model_config(name, video=frames > 1)
+
+
 def _describe(folder: Path, name: str, hints: PromptHints) -> None:
     # Torch is needed where students are drawn, not where packages are only checked.
     from serving.drawing import Drawer, Job
 
     facts = read_json(folder / "student/rats_student.json")
     canary = Canary(prompt=hints.examples[0] if hints.examples else "a picture", seed=0, steps=min(facts["steps"]))
-    drawer = Drawer(folder / "student", facts["steps"], facts["terminal_sigma"])
+    drawer = Drawer(folder / "student", facts["guidance_scale"])
     (pixels,) = drawer.draw([Job(**asdict(canary))])
-    Image.fromarray(pixels).save(folder / "canary.png")
+    Image.fromarray(pixels.reshape(-1, *pixels.shape[-2:])).save(folder / "canary.png")
     manifest: dict[str, Any] = {
         "format": _FORMAT,
         "model": name,
         "student_sha256": sha256_tree(folder / "student"),
-        "config_sha256": hashlib.sha256(model_config(name).encode()).hexdigest(),
+        "config_sha256": hashlib.sha256(_config(folder, name).encode()).hexdigest(),
         "canary": asdict(canary),
         "hints": asdict(hints),
     }

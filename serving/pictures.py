@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+FRAMES_PER_SECOND = 16
+"""Of videos; what Wan 2.1 is trained at."""
 KEPT = 256
 """Pictures that can be fetched by URL; older ones are forgotten."""
 
@@ -21,9 +23,23 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def encode(pixels: NDArray[np.uint8], output_format: Literal["png", "webp", "jpeg"]) -> bytes:
-    """The file of pixels uint8[H, W, 3]."""
+    """The file of pixels uint8[H, W, 3], or of a video uint8[T, H, W, 3], which plays over and over.
+
+    Raises:
+        ValueError: a video as JPEG, which cannot move.
+    """
+    if pixels.ndim == 3:
+        return _saved([Image.fromarray(pixels)], output_format, {})
+    if output_format == "jpeg":
+        raise ValueError("a JPEG holds one picture: ask for webp or png")
+    frames = [Image.fromarray(frame) for frame in pixels]
+    moving = {"save_all": True, "append_images": frames[1:], "duration": 1000 / FRAMES_PER_SECOND, "loop": 0}
+    return _saved(frames, output_format, moving)
+
+
+def _saved(frames: list[Image.Image], output_format: str, moving: dict[str, Any]) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, output_format, **_OPTIONS[output_format])
+    frames[0].save(file, output_format, **_OPTIONS[output_format], **moving)
     return file.getvalue()
 
 

@@ -27,7 +27,7 @@ input [
   { name: "STEPS" data_type: TYPE_INT32 dims: [ 1 ] }
 ]
 output [
-  { name: "IMAGE" data_type: TYPE_UINT8 dims: [ -1, -1, 3 ] }
+  { name: "IMAGE" data_type: TYPE_UINT8 dims: [ $pixels ] }
 ]
 dynamic_batching {
   max_queue_delay_microseconds: 2000
@@ -41,10 +41,11 @@ instance_group [ { count: 1 kind: KIND_AUTO } ]
 """)
 
 
-def model_config(name: str) -> str:
-    """`config.pbtxt` of a few-step student called `name`."""
+def model_config(name: str, *, video: bool = False) -> str:
+    """`config.pbtxt` of a few-step student called `name`, which draws pictures or videos."""
     return _CONFIG.substitute(
         name=name,
+        pixels="-1, -1, -1, 3" if video else "-1, -1, 3",
         backend=BACKEND,
         max_batch=MAX_BATCH,
         queue_size=QUEUE_SIZE,

@@ -17,6 +17,7 @@ from rats_train.embedded import reward_folder, teacher_folder
 from rats_train.errors import UserError
 from rats_train.evaluation.heldout import watch_prompts
 from rats_train.files import sha256_file, sha256_tree
+from rats_train.prompt_file import prompt_file
 
 STEPS = (
     "generate_trajectories",
@@ -40,7 +41,7 @@ def step_keys(recipe: Recipe) -> dict[str, str]:
     trained, heldout = ([_reward(spec) for spec in specs] for specs in (recipe.rewards.train, recipe.rewards.heldout))
     content: dict[str, Any] = {
         "generate_trajectories": {
-            **{name: values[name] for name in ("family", "student")},
+            **{name: values[name] for name in ("family", "resolution", "student")},
             "seed": recipe.trajectory_seed,
             "teacher": teacher,
             "rewards": trained,
@@ -78,11 +79,7 @@ def _with_prompts(section: dict[str, Any], key: str) -> dict[str, Any]:
     """The section with the digest of its prompts file in place of the path; embedded prompts are code."""
     if section["prompts"] == "embedded":
         return section
-    file = Path(section["prompts"]).expanduser()
-    if not file.is_file():
-        raise UserError(
-            f"{key} names {file}, and there is no such file: write embedded, or a file with a prompt a line."
-        )
+    file = prompt_file(section["prompts"], key)
     return {**section, "prompts": sha256_file(file)}
 
 

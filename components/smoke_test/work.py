@@ -6,19 +6,16 @@ import json
 import time
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from components.shared.page import figure, write_page
 from components.shared.process import limit_threads
 from components.shared.summary import table, write_summary
+from components.smoke_test.stock import draw_stock
 from rats_train.files import write_json
-
-if TYPE_CHECKING:
-    from serving.package import Package
 
 SEED = 7
 # Levels of 255 by which a picture may differ from stock diffusers': the rounding of a last bit.
@@ -43,7 +40,7 @@ def smoke(repo: Path, student: Path, folder: Path) -> None:
     with serve(repo, http_port=0, triton_log=folder / "triton.log") as endpoint:
         ready = time.monotonic() - began
         answers = {steps: ask(endpoint.url, package.canary.prompt, steps) for steps in package.steps}
-    stock = draw_stock(student, package)
+    stock = draw_stock(student, package, SEED)
     differences = {steps: _difference(pixels, stock[steps]) for steps, (pixels, _) in answers.items()}
     for steps, difference in differences.items():
         if difference > TOLERANCE:
@@ -57,7 +54,7 @@ def smoke(repo: Path, student: Path, folder: Path) -> None:
 
 
 def ask(url: str, prompt: str, steps: int) -> tuple[Pixels, float]:
-    """One picture uint8[H, W, 3] from the endpoint, as any caller gets it, and the seconds that it took."""
+    """One picture uint8[H, W, 3], or video uint8[T, H, W, 3], as any caller gets it, and the seconds that it took."""
     body = {"prompt": prompt, "num_inference_steps": steps, "seed": SEED, "response_format": "b64_json"}
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}/v1/images/generations", json.dumps(body).encode(), headers)
@@ -66,28 +63,8 @@ def ask(url: str, prompt: str, steps: int) -> tuple[Pixels, float]:
         answer = json.load(response)
     taken = time.monotonic() - began
     with Image.open(io.BytesIO(base64.b64decode(answer["data"][0]["b64_json"]))) as picture:
-        return np.asarray(picture.convert("RGB")), taken
-
-
-def draw_stock(student: Path, package: "Package") -> dict[int, Pixels]:
-    """The same pictures from stock diffusers, which knows nothing of us: by number of steps."""
-    import torch
-    from diffusers import DiffusionPipeline
-
-    pipe = DiffusionPipeline.from_pretrained(student, text_encoder_3=None, tokenizer_3=None)
-    pipe.set_progress_bar_config(disable=True)
-    pipe.to("cuda" if torch.cuda.is_available() else "cpu")
-    return {
-        steps: np.asarray(
-            pipe(
-                package.canary.prompt,
-                num_inference_steps=steps,
-                guidance_scale=package.guidance_scale,
-                generator=torch.Generator("cpu").manual_seed(SEED),
-            ).images[0]
-        )
-        for steps in package.steps
-    }
+        frames = np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(picture)])
+    return frames if len(frames) > 1 else frames[0], taken
 
 
 def _difference(one: Pixels, other: Pixels) -> int:
@@ -98,6 +75,7 @@ def _write_page(folder: Path, prompt: str, pictures: dict[int, Pixels]) -> None:
     figures = []
     for steps, pixels in pictures.items():
         file = folder / f"served-{steps}.png"
-        Image.fromarray(pixels).resize((ENLARGED, ENLARGED), Image.Resampling.LANCZOS).save(file)
+        still = pixels if pixels.ndim == 3 else pixels[len(pixels) // 2]
+        Image.fromarray(still).resize((ENLARGED, ENLARGED), Image.Resampling.LANCZOS).save(file)
         figures.append(figure(file, f"{steps} steps"))
     write_page(folder / "page.html", f"Served: {prompt}", figures)

@@ -94,8 +94,8 @@ class Guards:
         point = self._watch.look(done, self._roles.modules[SERVED])
         self._points.append(point)
         if self.best is point:
-            state = self._roles.state_dict(SERVED)
-            self._ranks.from_first(lambda: self._write(done, state))
+            weights = self._roles.weights(SERVED)
+            self._ranks.from_first(lambda: self._write(done, weights))
         if self._ranks.first:
             with (self._out / WATCH).open("a") as file:
                 file.write(json.dumps(point.to_line()) + "\n")
@@ -128,12 +128,12 @@ class Guards:
     def _weights(self, step: int) -> Path:
         return self._out / BEST / f"step-{step:06d}.safetensors"
 
-    def _write(self, step: int, state: dict[str, Tensor]) -> None:
+    def _write(self, step: int, weights: dict[str, Tensor]) -> None:
         path = self._weights(step)
         path.parent.mkdir(exist_ok=True)
         scratch = path.with_suffix(".unfinished")
-        with full_disk_explained(scratch, sum(tensor.nbytes for tensor in state.values())):
-            save_file(state, scratch)
+        with full_disk_explained(scratch, sum(tensor.nbytes for tensor in weights.values())):
+            save_file(weights, scratch)
         scratch.replace(path)
 
     def _drop_all_but(self, steps: set[int]) -> None:

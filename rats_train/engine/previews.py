@@ -33,8 +33,8 @@ def preview_columns(
             model,
             batch.prompts,
             batch.seeds,
-            sigmas=student_sigmas(steps, recipe.student.terminal_sigma),
-            guidance_scale=1.0,
+            sigmas=student_sigmas(recipe, steps),
+            guidance_scale=recipe.student_guidance_scale,
             batch_size=PREVIEWED,
             transformer=student,
         )

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from rats_train.config import Recipe, recipe_digest
-from rats_train.embedded import teacher_folder
 from rats_train.engine.checkpoints import Checkpoints, full_disk_explained
 from rats_train.engine.guards import Guards
 from rats_train.engine.identity import Identity
+from rats_train.engine.memory import out_of_memory_explained
 from rats_train.engine.previews import PREVIEWED, preview_columns, save_preview
 from rats_train.engine.ranks import Ranks
 from rats_train.engine.records import METRICS, Records, read_lines
@@ -22,13 +22,15 @@ from rats_train.engine.roles import SERVED, Roles
 from rats_train.engine.stop import StopRequest
 from rats_train.engine.watch import Watch
 from rats_train.errors import RetryableError, UserError
+from rats_train.evaluation.heldout import watch_prompts
 from rats_train.files import write_json
 from rats_train.learning_rate import learning_rate
 from rats_train.methods.base import STUDENT, StepContext
 from rats_train.methods.build import build_method
-from rats_train.models.sd3 import load_sd3
+from rats_train.models.base import FlowModel
 from rats_train.provenance import package_versions
 from rats_train.rewards.build import load_rewards
+from rats_train.sampling.teacher import load_teacher
 from rats_train.seeds import derived_seed
 from rats_train.trajectories.order import rank_rows, step_rows
 from rats_train.trajectories.prompts import PromptSource
@@ -52,9 +54,11 @@ class Trainer:
         self._method = build_method(recipe)
         self._prompts = PromptSource(recipe)
         self._data = _open_store(store, identity) if self._method.needs_trajectories else self._prompts
-        self._model = load_sd3(teacher_folder(recipe.teacher.path)).to(ranks.device)
+        self._model = load_teacher(recipe).to(ranks.device)
+        if recipe.training.offload_text_encoders:
+            _offload_text_encoders(self._model, recipe, self._prompts)
         self._rewards = [reward.to(ranks.device) for reward in load_rewards(recipe.rewards.train)]
-        self._roles = Roles(self._method.roles, self._model.transformer, recipe.training, ranks)
+        self._roles = Roles(self._method.roles, self._model.transformer, recipe.training, ranks, recipe.seed)
         self._checkpoints = Checkpoints(out / "checkpoints", identity.run, ranks)
         watch = Watch(recipe, self._model, self._rewards, ranks) if recipe.training.watch_every else None
         self._guards = Guards(recipe.training, watch, self._roles, out, ranks)
@@ -75,7 +79,8 @@ class Trainer:
         for step in range(resumed, self._recipe.training.steps):
             if self._guards.out_of_patience:
                 break
-            metrics, samples = self._step(step)
+            with out_of_memory_explained(self._recipe, step):
+                metrics, samples = self._step(step)
             if records is not None:
                 records.add(metrics, samples)
                 self._report(metrics)
@@ -109,8 +114,8 @@ class Trainer:
         return metrics, self._sample_records(step + 1, rows, samples)
 
     def _context(self, step: int) -> StepContext:
-        on_gpu = self._ranks.device.type == "cuda"
-        return StepContext(step, self._model, self._rewards, self._roles.modules, recompute=on_gpu)
+        recompute = self._recipe.training.recompute in ("step", "both")
+        return StepContext(step, self._model, self._rewards, self._roles.modules, recompute)
 
     def _sample_records(self, step: int, rows: list[int], samples: Mapping[str, Tensor]) -> list[dict[str, Any]]:
         named = self._prompts.batch(rows)
@@ -162,15 +167,23 @@ class Trainer:
 
     def _finish(self, resumed: int) -> None:
         """Write the student of the best look, then the result: whoever finds a result finds a whole student."""
-        state = self._roles.state_dict(SERVED)
-        self._ranks.from_first(lambda: self._export(state, resumed))
+        weights = self._roles.weights(SERVED)
+        self._ranks.from_first(lambda: self._export(weights, resumed))
 
-    def _export(self, state: dict[str, Tensor], resumed: int) -> None:
+    def _export(self, weights: dict[str, Tensor], resumed: int) -> None:
         student, best = self._recipe.student, self._guards.best
         if best is not None:
-            state = self._guards.best_weights(best.step)
-        with full_disk_explained(self._out / STUDENT, self._roles.bytes_to_save()):
-            self._model.save_student(self._out / STUDENT, state, student.terminal_sigma, student.steps)
+            weights = self._guards.best_weights(best.step)
+        state = self._roles.stock(weights)
+        with full_disk_explained(self._out / STUDENT, sum(tensor.nbytes for tensor in state.values())):
+            self._model.save_student(
+                self._out / STUDENT,
+                state,
+                terminal_sigma=student.terminal_sigma,
+                steps=student.steps,
+                guidance_scale=self._recipe.student_guidance_scale,
+                lora=self._roles.lora(weights),
+            )
         steps = read_lines(self._out / METRICS)
         result = {
             "key": self._identity.run,
@@ -198,6 +211,12 @@ def _open_store(store: Path | None, identity: Identity) -> TrajectoryStore:
             "generate those of this one."
         )
     return opened
+
+
+def _offload_text_encoders(model: FlowModel, recipe: Recipe, prompts: PromptSource) -> None:
+    """Encode all prompts ahead and move the encoders away."""
+    watched = watch_prompts(recipe) if recipe.training.watch_every else []
+    model.remember_prompts(["", *prompts.all, *watched], recipe.trajectories.batch_size)
 
 
 def _check_divides(recipe: Recipe, ranks: Ranks) -> None:

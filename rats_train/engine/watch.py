@@ -35,7 +35,7 @@ class Watch:
         self._rewards = [*trained, *heldout]
         self._encoder = (heldout or self._rewards)[0]
         self._nfe = watched_budget(recipe.student.steps)
-        self._sigmas = student_sigmas(self._nfe, recipe.student.terminal_sigma)
+        self._sigmas, self._guidance_scale = student_sigmas(recipe, self._nfe), recipe.student_guidance_scale
         self._weights = {reward.name: reward.weight for reward in self._rewards}
         self._kinds: dict[str, Kind] = {
             **{reward.name: "trained" for reward in trained},
@@ -74,7 +74,7 @@ class Watch:
             prompts,
             seeds,
             sigmas=self._sigmas,
-            guidance_scale=1.0,
+            guidance_scale=self._guidance_scale,
             batch_size=self._batch,
             transformer=student,
         )

@@ -16,6 +16,7 @@ class Arm:
     Attributes:
         name: unique, such as ``student_3``, ``teacher_3``, ``teacher_3_unguided``, ``teacher_50``.
         sigmas: noise levels from 1 to 0, ``steps + 1`` of them.
+        evaluations: transformer evaluations an image; classifier-free guidance asks the network twice a step.
     """
 
     name: str
@@ -23,11 +24,7 @@ class Arm:
     steps: int
     guidance_scale: float
     sigmas: tuple[float, ...]
-
-    @property
-    def evaluations(self) -> int:
-        """Transformer evaluations an image: guidance asks the network twice a step."""
-        return self.steps * (1 if self.guidance_scale == 1 else 2)
+    evaluations: int
 
 
 def student_arm(steps: int) -> str:
@@ -55,15 +52,19 @@ def plan_arms(recipe: Recipe) -> list[Arm]:
 
     At a student's budget the teacher draws on the student's own noise levels, once guided (two evaluations a step) and
     once without guidance (as many evaluations as the student), so that neither reading of "the same cost" is left out.
+    Where the network is told the guidance scale both are one.
     """
-    terminal, guidance, full = recipe.student.terminal_sigma, recipe.teacher.guidance_scale, recipe.teacher.steps
+    full, guidance, own_guidance = recipe.teacher.steps, recipe.teacher.guidance_scale, recipe.student_guidance_scale
+    cost = recipe.teacher_evaluations
     arms = []
     for steps in budgets(recipe):
-        sigmas = tuple(student_sigmas(steps, terminal).tolist())
-        arms.append(Arm(student_arm(steps), "student", steps, 1.0, sigmas))
-        if guidance != 1:
-            arms.append(Arm(unguided_arm(steps), "teacher", steps, 1.0, sigmas))
-        arms.append(Arm(teacher_arm(steps), "teacher", steps, guidance, sigmas))
-    arms.append(Arm(student_arm(full), "student", full, 1.0, tuple(student_sigmas(full, terminal).tolist())))
-    arms.append(Arm(teacher_arm(full), "teacher", full, guidance, tuple(teacher_sigmas(full).tolist())))
+        sigmas = tuple(student_sigmas(recipe, steps).tolist())
+        arms.append(Arm(student_arm(steps), "student", steps, own_guidance, sigmas, steps))
+        if cost > 1:
+            arms.append(Arm(unguided_arm(steps), "teacher", steps, own_guidance, sigmas, steps))
+        arms.append(Arm(teacher_arm(steps), "teacher", steps, guidance, sigmas, steps * cost))
+    sigmas = tuple(student_sigmas(recipe, full).tolist())
+    arms.append(Arm(student_arm(full), "student", full, own_guidance, sigmas, full))
+    sigmas = tuple(teacher_sigmas(recipe).tolist())
+    arms.append(Arm(teacher_arm(full), "teacher", full, guidance, sigmas, full * cost))
     return arms

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from rats_train.config import Recipe
+from rats_train.devices import accelerator
 from rats_train.evaluation import metrics
 from rats_train.evaluation.scores import ALL_CORRECT, DIVERSITY_FEATURES, DIVERSITY_PIXELS, SCENE_LIKENESS, Kind, floats
 from rats_train.rewards.build import load_rewards
@@ -23,7 +24,7 @@ class Judges:
         heldout = load_rewards(recipe.rewards.heldout)
         self._rewards = [*load_rewards(recipe.rewards.train), *heldout]
         for reward in self._rewards:
-            reward.to(metrics.device())
+            reward.to(accelerator())
         self._encoder = (heldout or self._rewards)[0]
         self._per_prompt, self._batch = recipe.evaluation.images_per_prompt, recipe.evaluation.batch_size
         self._prompts = list(prompts)

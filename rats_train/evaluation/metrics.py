@@ -9,6 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from rats_train.devices import accelerator
 from rats_train.rewards.base import RewardModel
 from rats_train.world import grammar, verifier
 from rats_train.world.renderer import render
@@ -74,11 +75,6 @@ def to_unit(images: Tensor) -> Tensor:
     return images.to(torch.float32) / 255
 
 
-def device() -> torch.device:
-    """The accelerator if there is one, otherwise the processor."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def _pair_mean(distances: Tensor) -> Tensor:
     """Mean over the pairs ``i != j`` of distances ``[P, M, M]``."""
     count = distances.shape[-1]
@@ -90,4 +86,4 @@ def _in_batches(measure: Callable[[Tensor, slice], Tensor], images: Tensor, batc
     """``measure`` over pictures in [0, 1] on the accelerator, if there is one, a batch at a time."""
     rows = [slice(start, start + batch_size) for start in range(0, len(images), batch_size)]
     with torch.inference_mode():
-        return torch.cat([measure(to_unit(images[part]).to(device()), part).float().cpu() for part in rows])
+        return torch.cat([measure(to_unit(images[part]).to(accelerator()), part).float().cpu() for part in rows])

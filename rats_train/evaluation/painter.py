@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 
 from rats_train.config import Recipe
+from rats_train.devices import accelerator
 from rats_train.embedded import teacher_folder
 from rats_train.evaluation.arms import Arm
 from rats_train.evaluation.draws import Draws, draws_key, draws_path, load_draws, save_draws
-from rats_train.evaluation.metrics import device
 from rats_train.files import sha256_tree
 from rats_train.models.base import FlowModel
-from rats_train.models.sd3 import load_sd3
 from rats_train.sampling.draw import draw, to_uint8
+from rats_train.sampling.teacher import load_like_teacher
 
 ImagesDone = Callable[[int, int], None]
 """Called with the images of an arm that are drawn, and how many there will be."""
@@ -30,6 +30,7 @@ class Painter:
         self._out, self._prompts, self._seeds = out, list(prompts), list(seeds)
         self._batch = recipe.evaluation.batch_size
         self._folders = {"student": student_dir, "teacher": teacher_folder(recipe.teacher.path)}
+        self._recipe = recipe
         self._model = cache(self._load)
         self._digest = cache(lambda role: sha256_tree(self._folders[role]))
 
@@ -70,10 +71,10 @@ class Painter:
             on_progress=on_progress,
         )
         seconds = time.perf_counter() - start
-        return Draws(torch.from_numpy(to_uint8(images)).permute(0, 3, 1, 2), seconds)
+        return Draws(torch.from_numpy(to_uint8(images)).movedim(-1, -3), seconds)
 
     def _load(self, role: str) -> FlowModel:
-        model = load_sd3(self._folders[role]).to(device())
+        model = load_like_teacher(self._recipe, self._folders[role]).to(accelerator())
         # The first call of a network pays for setting it up; without this the cheapest arm would be charged for it.
         one = slice(0, self._batch)
         draw(

@@ -22,7 +22,10 @@ class GridRow:
 
 
 def to_picture(image: Tensor, size: int) -> Image.Image:
-    """``uint8[3,H,W]`` as a picture whose longer side is ``size``; Lanczos, so that small art stays clean."""
+    """``uint8[3,H,W]``, or the middle frame of ``uint8[T,3,H,W]``, as a picture whose longer side is ``size``; Lanczos,
+    so that small art stays clean."""
+    if image.ndim == 4:
+        image = image[len(image) // 2]
     picture = Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy()))
     scale = size / max(picture.size)
     return picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)

@@ -14,9 +14,9 @@ from rats_train.config import DistillMethod, Recipe
 from rats_train.losses.horizon import horizon_distances, shaping_loss
 from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
 from rats_train.methods.pairs import Pairing
+from rats_train.methods.scoring import score
 from rats_train.methods.start import begin
 from rats_train.methods.summary import comparison, mean_nfe, summarise_comparison
-from rats_train.rewards.build import combine
 from rats_train.trajectories.prompts import PromptBatch
 
 
@@ -38,7 +38,7 @@ class Distill:
         settings, start = self._settings, begin(self._recipe, batch, context)
         pair = self._pairing.roll(batch, start, context)
         with torch.no_grad():
-            reward = combine(context.rewards, context.model.decode(pair.final), batch.prompts)
+            reward = score(pair.final, batch.prompts, context)
         shaping = shaping_loss(
             horizon_distances(pair.student, pair.teacher, settings.cosine_weight, settings.l2_weight)
         )

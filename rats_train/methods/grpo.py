@@ -16,10 +16,10 @@ from torch import Tensor
 from rats_train.config import GrpoMethod, Recipe
 from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
 from rats_train.methods.policy_gradient import PolicyGradient, summarise_update
+from rats_train.methods.scoring import score
 from rats_train.methods.start import begin, student_rollout
 from rats_train.methods.summary import comparison, mean_nfe, summarise_comparison
 from rats_train.methods.teachers import StoredTeacher
-from rats_train.rewards.build import combine
 from rats_train.trajectories.prompts import PromptBatch
 
 
@@ -44,7 +44,7 @@ class Grpo:
         update = self._policy.update(batch, start, context)
         with torch.no_grad():
             served = student_rollout(start, context).final
-            reward = combine(context.rewards, context.model.decode(served), batch.prompts)
+            reward = score(served, batch.prompts, context)
         teacher_reward = self._teacher.reward(batch).to(reward.device)
         return StepResult(
             losses={STUDENT: update.loss},

@@ -33,7 +33,7 @@ class Pairing:
 
     def __init__(self, recipe: Recipe, horizons: Literal["all", "final"]) -> None:
         self._teacher = build_teacher(recipe)
-        self._teacher_sigmas = teacher_sigmas(recipe.teacher.steps)
+        self._teacher_sigmas = teacher_sigmas(recipe)
         self._horizons = horizons
         self.roles: Mapping[str, Role] = self._teacher.roles
 

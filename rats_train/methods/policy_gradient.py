@@ -17,8 +17,9 @@ from torch import Tensor
 from rats_train.config import PolicySettings, Recipe
 from rats_train.losses.policy import clipped_policy_loss, gaussian_kl, gaussian_log_prob, group_advantages
 from rats_train.methods.base import Role, StepContext
+from rats_train.methods.scoring import score
 from rats_train.methods.start import Start, student_velocity
-from rats_train.rewards.build import combine
+from rats_train.phases import phase
 from rats_train.sampling.noise import initial_noise
 from rats_train.sampling.stochastic import STEPS, StochasticRollout, Transition, stochastic_rollout
 from rats_train.seeds import derived_seed
@@ -59,7 +60,7 @@ class PolicyGradient:
         chain = self._draw(batch, groups, context)
         prompts = [prompt for prompt in batch.prompts for _ in range(settings.group_size)]
         with torch.no_grad():
-            rewards = combine(context.rewards, context.model.decode(chain.final), prompts)
+            rewards = score(chain.final, prompts, context)
         rewards = rewards.view(len(batch), settings.group_size)
         log_probs = torch.stack([gaussian_log_prob(step.drawn, step.mean, step.std) for step in chain.transitions])
         advantages = group_advantages(rewards).flatten()
@@ -77,15 +78,16 @@ class PolicyGradient:
             for member in range(self._settings.group_size)
         ]
         fresh = initial_noise(seeds, (groups.nfe - 1, *context.model.latent_shape)).to(groups.noise.device)
-        return stochastic_rollout(
-            student_velocity(groups.embeds, context),
-            groups.noise,
-            groups.sigmas,
-            fresh,
-            kind=self._settings.transition,
-            eta=self._settings.eta,
-            checkpoint=context.recompute,
-        )
+        with phase("student"):
+            return stochastic_rollout(
+                student_velocity(groups.embeds, context),
+                groups.noise,
+                groups.sigmas,
+                fresh,
+                kind=self._settings.transition,
+                eta=self._settings.eta,
+                checkpoint=context.recompute,
+            )
 
     def _kl(self, step: Transition, groups: Start, context: StepContext) -> Tensor:
         """KL[B G] of one random step from the same step under the reference."""

@@ -17,9 +17,9 @@ from torch import Tensor
 from rats_train.config import RatsMethod, Recipe
 from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
 from rats_train.methods.pairs import Pairing, gated_shaping
+from rats_train.methods.scoring import score
 from rats_train.methods.start import begin
 from rats_train.methods.summary import comparison, mean_nfe, summarise_comparison, summarise_gate
-from rats_train.rewards.build import combine
 from rats_train.trajectories.prompts import PromptBatch
 
 
@@ -40,7 +40,7 @@ class Rats:
         """
         settings, start = self._settings, begin(self._recipe, batch, context)
         pair = self._pairing.roll(batch, start, context, settings.backprop_steps)
-        reward = combine(context.rewards, context.model.decode(pair.final), batch.prompts)
+        reward = score(pair.final, batch.prompts, context)
         shaping = gated_shaping(pair, reward, settings)
         return StepResult(
             losses={STUDENT: settings.alpha * shaping.loss - reward.mean()},

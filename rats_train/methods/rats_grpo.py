@@ -15,9 +15,9 @@ from rats_train.config import RatsGrpoMethod, Recipe
 from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
 from rats_train.methods.pairs import Pairing, gated_shaping
 from rats_train.methods.policy_gradient import PolicyGradient, summarise_update
+from rats_train.methods.scoring import score
 from rats_train.methods.start import begin
 from rats_train.methods.summary import comparison, mean_nfe, summarise_comparison, summarise_gate
-from rats_train.rewards.build import combine
 from rats_train.trajectories.prompts import PromptBatch
 
 
@@ -40,7 +40,7 @@ class RatsGrpo:
         settings, start = self._settings, begin(self._recipe, batch, context)
         pair = self._pairing.roll(batch, start, context)
         with torch.no_grad():
-            reward = combine(context.rewards, context.model.decode(pair.final), batch.prompts)
+            reward = score(pair.final, batch.prompts, context)
         shaping = gated_shaping(pair, reward, settings)
         update = self._policy.update(batch, start, context)
         return StepResult(

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from rats_train.config import Recipe, RewardOnlyMethod
 from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
+from rats_train.methods.scoring import score
 from rats_train.methods.start import begin, student_rollout
 from rats_train.methods.summary import comparison, mean_nfe, summarise_comparison
 from rats_train.methods.teachers import StoredTeacher
-from rats_train.rewards.build import combine
 from rats_train.trajectories.prompts import PromptBatch
 
 
@@ -36,7 +36,7 @@ class RewardOnly:
         """
         start = begin(self._recipe, batch, context)
         chain = student_rollout(start, context, self._settings.backprop_steps)
-        reward = combine(context.rewards, context.model.decode(chain.final), batch.prompts)
+        reward = score(chain.final, batch.prompts, context)
         teacher_reward = self._teacher.reward(batch).to(reward.device)
         return StepResult(
             losses={STUDENT: -reward.mean()},

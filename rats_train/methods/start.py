@@ -8,6 +8,7 @@ from torch import Tensor
 from rats_train.config import Recipe
 from rats_train.methods.base import STUDENT, StepContext
 from rats_train.models.base import PromptEmbeds
+from rats_train.phases import phase
 from rats_train.sampling.noise import initial_noise
 from rats_train.sampling.rollout import Rollout, Velocity, rollout
 from rats_train.sampling.schedule import student_sigmas
@@ -39,7 +40,7 @@ def begin(recipe: Recipe, batch: PromptBatch, context: StepContext) -> Start:
     """The start of ``batch`` at the budget of this step."""
     embeds = context.model.encode_prompts(batch.prompts)
     noise = initial_noise(batch.seeds, context.model.latent_shape).to(embeds.context.device)
-    return Start(noise, embeds, student_sigmas(draw_budget(recipe, context.step), recipe.student.terminal_sigma))
+    return Start(noise, embeds, student_sigmas(recipe, draw_budget(recipe, context.step)))
 
 
 def draw_budget(recipe: Recipe, step: int) -> int:
@@ -61,4 +62,5 @@ def student_velocity(embeds: PromptEmbeds, context: StepContext) -> Velocity:
 def student_rollout(start: Start, context: StepContext, backprop_steps: int | None = None) -> Rollout:
     """The student's chain as it is served: Euler steps, with gradient through the last ``backprop_steps`` or all."""
     velocity = student_velocity(start.embeds, context)
-    return rollout(velocity, start.noise, start.sigmas, backprop_steps=backprop_steps, checkpoint=context.recompute)
+    with phase("student"):
+        return rollout(velocity, start.noise, start.sigmas, backprop_steps=backprop_steps, checkpoint=context.recompute)

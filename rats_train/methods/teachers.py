@@ -10,8 +10,9 @@ from torch import Tensor
 from rats_train.config import Recipe
 from rats_train.methods.base import STUDENT, Role, StepContext
 from rats_train.models.base import PromptEmbeds
+from rats_train.phases import phase
 from rats_train.rewards.build import combine
-from rats_train.sampling.guidance import guided
+from rats_train.sampling.guidance import conditioned
 from rats_train.sampling.rollout import rollout
 from rats_train.sampling.schedule import teacher_sigmas
 from rats_train.trajectories.prompts import PromptBatch
@@ -67,7 +68,7 @@ class AveragedTeacher:
     def __init__(self, recipe: Recipe) -> None:
         teacher = recipe.teacher
         self.roles = {TEACHER: Role(average_of=STUDENT, decay=teacher.ema_decay, every=teacher.ema_every)}
-        self._sigmas = teacher_sigmas(teacher.steps)
+        self._sigmas = teacher_sigmas(recipe)
         self._guidance_scale = teacher.guidance_scale
 
     @torch.no_grad()
@@ -76,16 +77,11 @@ class AveragedTeacher:
     ) -> Targets:
         """What the average draws now from the same noise."""
         model = context.model
-
-        def velocity(x: Tensor, sigma: Tensor, prompts: PromptEmbeds) -> Tensor:
-            return model.velocity(x, sigma, prompts, transformer=context.roles[TEACHER])
-
-        uncond = model.encode_prompts([""]).repeat(len(batch))
-        chain = rollout(
-            guided(velocity, embeds, uncond, self._guidance_scale), noise, self._sigmas, keep_x0=set(indices)
-        )
-        horizons = torch.stack([*(chain.x0[index] for index in indices), chain.final], dim=1)
-        return Targets(horizons, combine(context.rewards, model.decode(chain.final), batch.prompts))
+        velocity = conditioned(model, embeds, self._guidance_scale, context.roles[TEACHER])
+        with phase("teacher"):
+            chain = rollout(velocity, noise, self._sigmas, keep_x0=set(indices))
+            reward = combine(context.rewards, model.decode(chain.final), batch.prompts)
+        return Targets(torch.stack([*(chain.x0[index] for index in indices), chain.final], dim=1), reward)
 
 
 def build_teacher(recipe: Recipe) -> Teacher:

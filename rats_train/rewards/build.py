@@ -9,6 +9,7 @@ from rats_train.config import RewardSpec
 from rats_train.embedded import reward_folder
 from rats_train.rewards.base import RewardModel
 from rats_train.rewards.clip import ClipReward
+from rats_train.rewards.frames import FrameReward
 
 
 def load_rewards(specs: Sequence[RewardSpec]) -> list[RewardModel]:
@@ -17,9 +18,9 @@ def load_rewards(specs: Sequence[RewardSpec]) -> list[RewardModel]:
     Raises:
         UserError: a folder is missing or is not a reward model.
     """
-    return [ClipReward(reward_folder(spec.path), spec.name, spec.weight) for spec in specs]
+    return [FrameReward(ClipReward(reward_folder(spec.path), spec.name, spec.weight)) for spec in specs]
 
 
 def combine(rewards: Sequence[RewardModel], images: Tensor, prompts: Sequence[str]) -> Tensor:
-    """The weighted sum[B] of all rewards of images[B, 3, H, W] in [0, 1]."""
+    """The weighted sum[B] of all rewards of images[B, 3, H, W] or videos[B, T, 3, H, W] in [0, 1]."""
     return torch.stack([reward.weight * reward.score(images, prompts) for reward in rewards]).sum(dim=0)

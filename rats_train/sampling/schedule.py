@@ -1,29 +1,29 @@
-"""The noise levels that student and teacher are drawn on: those of the stock diffusers scheduler, so that
-stock diffusers walks the same path."""
+"""The noise levels of a recipe: those of the teacher's stock scheduler, so that stock diffusers walks the same path."""
 
-from diffusers import FlowMatchEulerDiscreteScheduler
+from functools import cache
+from pathlib import Path
+
 from torch import Tensor
 
-from rats_train.models.schedulers import student_scheduler, teacher_scheduler
+from rats_train.config import Recipe
+from rats_train.embedded import teacher_folder
+from rats_train.models.folder import PipelineFolder
+from rats_train.models.schedule import Schedule, read_schedule
+from rats_train.resolution import Resolution
 
 
-def student_sigmas(steps: int, terminal_sigma: float) -> Tensor:
-    """Sigmas[steps + 1], float32, of a few-step student: ``linspace(1, terminal_sigma, steps)``, then 0.
-
-    Raises:
-        ValueError: fewer than two steps, which cannot both start at 1 and end at ``terminal_sigma``.
-    """
-    if steps < 2:
-        raise ValueError(f"A schedule from 1 to terminal_sigma needs at least 2 steps, not {steps}.")
-    return _sigmas(student_scheduler(terminal_sigma), steps)
+def teacher_sigmas(recipe: Recipe) -> Tensor:
+    """Sigmas[N + 1], float32, of the teacher's full schedule, falling from 1 to 0."""
+    return _schedule(teacher_folder(recipe.teacher.path), recipe.resolution).sigmas(recipe.teacher.steps)
 
 
-def teacher_sigmas(steps: int) -> Tensor:
-    """Sigmas[steps + 1], float32, of the stock schedule without shift: ``linspace(1, 0.001, steps)``, then 0."""
-    return _sigmas(teacher_scheduler(), steps)
+def student_sigmas(recipe: Recipe, steps: int) -> Tensor:
+    """Sigmas[steps + 1], float32, of the student: its last level before 0 is ``student.terminal_sigma``."""
+    schedule = _schedule(teacher_folder(recipe.teacher.path), recipe.resolution)
+    return schedule.ending_at(recipe.student.terminal_sigma).sigmas(steps)
 
 
-def _sigmas(scheduler: FlowMatchEulerDiscreteScheduler, steps: int) -> Tensor:
-    scheduler.set_timesteps(steps)
-    sigmas: Tensor = scheduler.sigmas
-    return sigmas
+@cache
+def _schedule(path: Path, resolution: Resolution | None) -> Schedule:
+    folder = PipelineFolder(path)
+    return read_schedule(folder, resolution or folder.default_resolution)

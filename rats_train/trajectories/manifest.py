@@ -38,7 +38,7 @@ class Manifest:
 
     teacher_digest: str
     schedule: dict[str, Any]
-    """Teacher steps and guidance, and the teacher evaluations (``indices``) whose x0 predictions are stored."""
+    """Teacher steps, guidance and resolution, and the evaluations (``indices``) whose x0 predictions are stored."""
     prompts_digest: str
     seed: int
     count: int
@@ -85,6 +85,7 @@ def planned_manifest(recipe: Recipe) -> Manifest:
             "teacher_steps": teacher.steps,
             "guidance_scale": teacher.guidance_scale,
             "indices": stored_indices(recipe),
+            "resolution": recipe.resolution and recipe.resolution.model_dump(),
         },
         prompts_digest=prompts.digest,
         seed=recipe.trajectory_seed,
@@ -104,8 +105,8 @@ def trajectory_key(recipe: Recipe) -> str:
 
 def stored_indices(recipe: Recipe) -> list[int]:
     """The teacher evaluations that some student schedule of the recipe is matched against, ascending."""
-    teacher = teacher_sigmas(recipe.teacher.steps)
-    schedules = [student_sigmas(steps, recipe.student.terminal_sigma) for steps in recipe.student.steps]
+    teacher = teacher_sigmas(recipe)
+    schedules = [student_sigmas(recipe, steps) for steps in recipe.student.steps]
     return sorted({int(index) for student in schedules for index in align_horizons(student, teacher)})
 
 

@@ -41,6 +41,11 @@ class PromptSource:
         """SHA-256 of the prompts, in order."""
         return hashlib.sha256("\n".join(self._prompts).encode()).hexdigest()
 
+    @property
+    def all(self) -> list[str]:
+        """The prompts of all rows, in order."""
+        return self._prompts
+
     def batch(self, rows: Sequence[int]) -> PromptBatch:
         """The rows asked for, in that order."""
         return PromptBatch(

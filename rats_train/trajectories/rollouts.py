@@ -4,14 +4,13 @@ import torch
 from torch import Tensor
 
 from rats_train.config import Recipe
-from rats_train.embedded import teacher_folder
-from rats_train.models.base import FlowModel
-from rats_train.models.sd3 import load_sd3
+from rats_train.devices import accelerator
 from rats_train.rewards.build import load_rewards
-from rats_train.sampling.guidance import guided
+from rats_train.sampling.guidance import conditioned
 from rats_train.sampling.noise import initial_noise
 from rats_train.sampling.rollout import rollout
 from rats_train.sampling.schedule import teacher_sigmas
+from rats_train.sampling.teacher import load_teacher
 from rats_train.trajectories.prompts import PromptBatch
 
 
@@ -25,9 +24,9 @@ class TeacherRollouts:
     def __init__(self, recipe: Recipe, indices: list[int]) -> None:
         self._indices = indices
         self._guidance_scale = recipe.teacher.guidance_scale
-        self._sigmas = teacher_sigmas(recipe.teacher.steps)
-        self._model: FlowModel = load_sd3(teacher_folder(recipe.teacher.path), torch.float32)
-        self._rewards = load_rewards(recipe.rewards.train)
+        self._sigmas = teacher_sigmas(recipe)
+        self._model = load_teacher(recipe).to(accelerator())
+        self._rewards = [reward.to(accelerator()) for reward in load_rewards(recipe.rewards.train)]
 
     @torch.no_grad()
     def draw(self, batch: PromptBatch) -> dict[str, Tensor]:
@@ -37,12 +36,9 @@ class TeacherRollouts:
             UserError: a reward is not finite.
         """
         model = self._model
-        cond = model.encode_prompts(batch.prompts)
-        uncond = model.encode_prompts([""]).repeat(len(batch))
-        noise = initial_noise(batch.seeds, model.latent_shape).to(cond.context.device)
-        chain = rollout(
-            guided(model.velocity, cond, uncond, self._guidance_scale), noise, self._sigmas, keep_x0=self._indices
-        )
+        velocity = conditioned(model, model.encode_prompts(batch.prompts), self._guidance_scale)
+        noise = initial_noise(batch.seeds, model.latent_shape).to(model.device)
+        chain = rollout(velocity, noise, self._sigmas, keep_x0=self._indices)
         images = model.decode(chain.final)
         return {
             "seeds": torch.tensor(batch.seeds),

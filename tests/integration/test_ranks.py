@@ -29,6 +29,11 @@ WAYS: dict[str, dict[str, dict[str, object]]] = {
     "zero3-grpo": {"training": {"zero_stage": 3}, "method": {"name": "grpo", "group_size": 2, "kl_weight": 0.1}},
     "zero3-watched": {"training": {"zero_stage": 3, "watch_every": 2}},
     "zero3-ema": {"training": {"zero_stage": 3}, "teacher": {"source": "ema", "ema_decay": 0.5}},
+    **{f"lora-zero{stage}": {"training": {"zero_stage": stage, "lora": {"rank": 4}}} for stage in (0, 1, 2, 3)},
+    "lora-zero3-ema": {
+        "training": {"zero_stage": 3, "lora": {"rank": 4}},
+        "teacher": {"source": "ema", "ema_decay": 0.5},
+    },
 }
 
 
@@ -88,6 +93,16 @@ def test_one_rank_and_two_have_the_same_losses(runs: dict[int, Path], way: str) 
     if "ema" not in way:
         assert_alike(runs[1] / way, runs[1] / "zero0", 1e-6)
     assert_alike_students(runs[1] / way, runs[2] / way)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["lora-zero0", "lora-zero1", "lora-zero2", "lora-zero3", "lora-zero3-ema"])
+def test_adapters_learn_the_same_from_one_rank_and_two(runs: dict[int, Path], way: str) -> None:
+    assert_alike(runs[1] / way, runs[2] / way, 1e-6)
+    assert_alike_students(runs[1] / way, runs[2] / way)
+    if "ema" not in way:
+        assert_alike(runs[1] / way, runs[1] / "lora-zero0", 1e-6)
+        assert not torch.equal(losses(runs[1] / way), losses(runs[1] / "zero0"))
 
 
 @pytest.mark.slow

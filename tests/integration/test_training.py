@@ -17,7 +17,7 @@ from rats_train.engine.records import read_lines
 from rats_train.engine.train import _alone_in, train
 from rats_train.engine.trainer import Trainer
 from rats_train.errors import UserError
-from rats_train.models.sd3 import load_sd3
+from rats_train.models.load import load_model
 from tests.integration.conftest import changed
 
 
@@ -47,8 +47,8 @@ def test_the_optimiser_goes_at_the_rate_of_the_step_and_the_average_is_exported(
     monkeypatch.setattr(trainer, "learning_rate", lambda step, *_: 1e-3 if step == 0 else 0.0)
     one = changed(tiny_recipe, "training", checkpoint_every=6, ema_decay=decay)
     train(one, tiny_store, tmp_path / "run", ranks)
-    start = load_sd3(tiny_recipe.teacher.path).transformer.state_dict()
-    moved = load_sd3(tmp_path / "run" / "student").transformer.state_dict()
+    start = load_model(tiny_recipe.teacher.path).transformer.state_dict()
+    moved = load_model(tmp_path / "run" / "student").transformer.state_dict()
     # One step of Adam moves a weight by its rate; five more at none move nothing, and the average catches up.
     largest = max(float((moved[name] - value).abs().max()) for name, value in start.items())
     assert largest == pytest.approx(1e-3 * (1 - decay**6), rel=0.02)
@@ -87,8 +87,8 @@ def test_progress_result_and_previews_tell_how_it_went(out: Path, tiny_recipe: R
 
 
 def test_the_student_is_a_loadable_folder_with_learned_weights(out: Path, tiny_recipe: Recipe) -> None:
-    teacher = load_sd3(tiny_recipe.teacher.path).transformer.state_dict()
-    student = load_sd3(out / "student").transformer.state_dict()
+    teacher = load_model(tiny_recipe.teacher.path).transformer.state_dict()
+    student = load_model(out / "student").transformer.state_dict()
     assert student.keys() == teacher.keys()
     assert all(torch.isfinite(value).all() for value in student.values())
     assert not torch.equal(student["proj_out.weight"], teacher["proj_out.weight"])
@@ -112,8 +112,8 @@ def test_two_runs_of_one_seed_are_equal(
     first, again = (read_lines(run / "metrics.jsonl") for run in (out, tmp_path / "again"))
     assert [line | {"seconds": 0} for line in again] == [line | {"seconds": 0} for line in first]
     assert (tmp_path / "again" / "samples.jsonl").read_text() == (out / "samples.jsonl").read_text()
-    weights = load_sd3(out / "student").transformer.state_dict()
-    for name, weight in load_sd3(tmp_path / "again" / "student").transformer.state_dict().items():
+    weights = load_model(out / "student").transformer.state_dict()
+    for name, weight in load_model(tmp_path / "again" / "student").transformer.state_dict().items():
         assert torch.equal(weight, weights[name])
 
 

@@ -23,6 +23,15 @@ def test_a_dumped_recipe_reads_back_equal(tmp_path: Path) -> None:
     assert recipe_digest(again) == recipe_digest(recipe)
 
 
+def test_an_adapter_is_scaled_by_alpha_over_rank_and_unasked_by_one() -> None:
+    unasked, asked = (
+        load_recipe("emoji", overrides).training.lora
+        for overrides in (["training.lora.rank=8"], ["training.lora.rank=8", "training.lora.alpha=4"])
+    )
+    assert (unasked.scale, asked.scale) == (1.0, 0.5)
+    assert load_recipe("emoji").training.lora is None
+
+
 @pytest.mark.parametrize(
     ("override", "value"),
     [
@@ -78,6 +87,8 @@ def test_the_digest_sees_every_value() -> None:
     ("override", "message"),
     [
         ("training.stepz=3", "unknown key training.stepz; did you mean steps?"),
+        ("training.lora.rnk=3", "unknown key training.lora.rnk; did you mean rank?"),
+        ("training.lora.rank=0", "training.lora.rank is 0; it must be greater than or equal to 1."),
         ("trainng.steps=3", "unknown key trainng; did you mean training?"),
         ("rewards.train=[{name: a, pat: b}]", "unknown key rewards.train.0.pat; did you mean path?"),
         ("method.zzz=1", "unknown key method.zzz; the keys here are name, alpha"),

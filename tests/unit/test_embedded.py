@@ -12,6 +12,8 @@ def test_recipe_paths_become_folders(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(embedded, "_CHECKPOINTS", tmp_path)
     for name in ("teacher", "reward_b"):
         (tmp_path / name).mkdir()
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
     assert embedded.teacher_folder("embedded") == tmp_path / "teacher"
     assert embedded.teacher_folder("models/mine") == Path("models/mine")
     assert embedded.reward_folder("embedded:b") == tmp_path / "reward_b"

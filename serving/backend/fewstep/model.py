@@ -25,7 +25,7 @@ class TritonPythonModel:
         package = verify_package(version_dir, Path(os.environ["RATS_TRUSTED_KEY"]))
         gpu = args["model_instance_kind"] == "GPU"
         device = f"cuda:{args['model_instance_device_id']}" if gpu else "cpu"
-        self._drawer = Drawer(package.student, package.steps, package.terminal_sigma, device)
+        self._drawer = Drawer(package.student, package.guidance_scale, device)
         self._steps = package.steps
 
     def execute(self, requests: list[Any]) -> list[Any]:

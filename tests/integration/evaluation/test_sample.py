@@ -13,8 +13,8 @@ from rats_train.evaluation.sample import evaluate
 from rats_train.evaluation.scorecard import Scorecard
 from rats_train.evaluation.scores import Scores
 from rats_train.evaluation.verdict import judge
-from rats_train.models.sd3 import load_sd3
 from rats_train.rewards.build import load_rewards
+from rats_train.sampling.teacher import load_teacher
 from rats_train.world.grammar import parse
 
 
@@ -44,7 +44,13 @@ def recipe(tiny_pipeline_dir, tiny_reward_dir):
 def student_dir(recipe, tmp_path_factory):
     """A student with its teacher's own weights, so that what must come out is known."""
     path = tmp_path_factory.mktemp("student") / "student"
-    load_sd3(recipe.teacher.path).save_student(path, None, recipe.student.terminal_sigma, recipe.student.steps)
+    load_teacher(recipe).save_student(
+        path,
+        None,
+        terminal_sigma=recipe.student.terminal_sigma,
+        steps=recipe.student.steps,
+        guidance_scale=1.0,
+    )
     return path
 
 
@@ -160,7 +166,7 @@ def test_mistakes_are_one_clear_line(recipe, student_dir, tmp_path):
     def with_evaluation(**changes):
         return recipe.model_copy(update={"evaluation": recipe.evaluation.model_copy(update=changes)})
 
-    with pytest.raises(UserError, match="no file"):
+    with pytest.raises(UserError, match="no such file"):
         heldout_prompts(with_evaluation(prompts=str(tmp_path / "absent.txt")))
     (tmp_path / "few.txt").write_text("one\ntwo\n")
     with pytest.raises(UserError, match="holds 2 different prompts"):

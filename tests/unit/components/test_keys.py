@@ -40,6 +40,7 @@ def changed(before: dict[str, str], after: dict[str, str]) -> tuple[str, ...]:
         ("seed=7", "generate_trajectories"),
         ("trajectories.seed=7", "generate_trajectories"),
         ("teacher.steps=40", "generate_trajectories"),
+        ("resolution={height: 32, width: 32}", "generate_trajectories"),
         ("student.steps=[3,5]", "generate_trajectories"),
         ("trajectories.count=7", "generate_trajectories"),
         ("training.steps=7", "train_student"),

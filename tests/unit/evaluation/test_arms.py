@@ -1,17 +1,17 @@
 from rats_train.config import load_recipe
 from rats_train.evaluation.arms import budgets, plan_arms
-from rats_train.sampling.schedule import student_sigmas, teacher_sigmas
+from rats_train.models.schedule import Schedule
 
 
 def test_student_and_teacher_meet_on_the_students_noise_levels():
     arms = {arm.name: arm for arm in plan_arms(load_recipe("emoji"))}
     for steps in (3, 5, 8):
-        expected = tuple(student_sigmas(steps, 0.25).tolist())
+        expected = tuple(Schedule().ending_at(0.25).sigmas(steps).tolist())
         names = (f"student_{steps}", f"teacher_{steps}", f"teacher_{steps}_unguided")
         assert [arms[name].sigmas for name in names] == [expected] * 3
         assert [arms[name].evaluations for name in names] == [steps, 2 * steps, steps]
-    assert arms["teacher_50"].sigmas == tuple(teacher_sigmas(50).tolist())
-    assert arms["student_50"].sigmas == tuple(student_sigmas(50, 0.25).tolist())
+    assert arms["teacher_50"].sigmas == tuple(Schedule().sigmas(50).tolist())
+    assert arms["student_50"].sigmas == tuple(Schedule().ending_at(0.25).sigmas(50).tolist())
 
 
 def test_a_teacher_without_guidance_is_drawn_once():

@@ -11,7 +11,8 @@ from torch import nn
 from rats_train.config import Recipe
 from rats_train.methods.base import STUDENT, StepContext, StepResult
 from rats_train.methods.build import build_method
-from rats_train.models.sd3 import SD3, load_sd3
+from rats_train.models.load import load_model
+from rats_train.models.sd3 import SD3
 from rats_train.rewards.base import RewardModel
 from rats_train.rewards.build import load_rewards
 from rats_train.trajectories.generate import generate
@@ -48,7 +49,7 @@ def store(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Trajector
 
 @pytest.fixture(scope="module")
 def model(recipe: Recipe) -> SD3:
-    return load_sd3(recipe.teacher.path)
+    return load_model(recipe.teacher.path)
 
 
 @pytest.fixture(scope="module")

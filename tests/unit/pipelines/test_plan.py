@@ -7,19 +7,18 @@ from safetensors.torch import save_file
 from components.shared.keys import step_keys
 from components.shared.step import run_step
 from components.shared.workspace import WORKSPACE_VARIABLE
-from pipelines.estimate import (
-    count_evaluations,
-    count_parameters,
-    count_pictures,
-    estimate_memory,
-    forecast,
-    read_network,
-)
+from pipelines.estimate import count_evaluations, count_pictures
+from pipelines.memory import estimate_memory
+from pipelines.network import _shapes, count_adapted, count_parameters, read_network
 from pipelines.plan import plan
 from pipelines.training_cost import RowCost, row_cost
-from rats_train.config import load_recipe
+from rats_train.config import Lora, load_recipe
+from rats_train.engine.adapters import Adapters
 from rats_train.evaluation.arms import plan_arms
-from rats_train.models.sd3 import load_sd3
+from rats_train.methods.base import Role
+from rats_train.models.load import load_model
+from rats_train.sampling.teacher import load_teacher
+from tests.tiny_pipelines import tiny_flux, tiny_sd3, tiny_wan
 
 
 @pytest.fixture
@@ -64,20 +63,90 @@ def test_every_method_has_its_price(recipe, overrides, evaluations, pictures, ke
     assert row_cost(recipe("student.steps=[2,5,8]", *overrides)) == RowCost(evaluations, pictures, kept)
 
 
-def test_parameters_are_counted_from_headers(tmp_path, tiny_pipeline_dir):
+def test_parameters_are_counted_from_headers(tmp_path, recipe, tiny_pipeline_dir):
     save_file({"a": torch.zeros(3, 4), "b": torch.zeros(5)}, tmp_path / "x.safetensors", metadata={"format": "pt"})
     assert count_parameters(tmp_path) == 17
-    loaded = load_sd3(tiny_pipeline_dir).transformer
+    loaded = load_model(tiny_pipeline_dir).transformer
     persistent = sum(tensor.numel() for tensor in loaded.state_dict().values())
-    assert read_network(tiny_pipeline_dir).transformer == persistent
+    assert read_network(recipe()).transformer == persistent
 
 
-def test_zero_shards_the_states(recipe, tiny_pipeline_dir):
-    network = read_network(tiny_pipeline_dir)
-    alone = estimate_memory(recipe(), network)
-    two = estimate_memory(recipe("training.world_size=2"), network)
-    assert two < alone
-    assert all(seconds > 0 for seconds in forecast(recipe(), tiny_pipeline_dir)["seconds"].values())
+def total(planned):
+    return sum(estimate_memory(planned, read_network(planned)).values())
+
+
+@pytest.mark.parametrize(("stage", "spread"), [(0, 0), (1, 8), (2, 12), (3, 16)])
+def test_zero_spreads_optimiser_gradients_and_weights(recipe, stage, spread):
+    one, four = (recipe(f"training.zero_stage={stage}", f"training.world_size={ranks}") for ranks in (1, 4))
+    trained = "trained weights, gradients and optimiser"
+    network = read_network(one)
+    saved = estimate_memory(one, network)[trained] - estimate_memory(four, network)[trained]
+    assert saved == pytest.approx(network.trained * spread * 3 / 4, abs=1)
+
+
+@pytest.mark.parametrize(
+    "thrifty",
+    [
+        "training.recompute=step",
+        "training.recompute=block",
+        "training.offload_text_encoders=true",
+        "training.precision=bf16",
+    ],
+)
+def test_what_saves_memory_is_forecast_to(recipe, thrifty):
+    assert total(recipe(thrifty)) < total(recipe())
+
+
+def test_recomputing_costs_time(recipe):
+    plain, both = (row_cost(recipe(f"training.recompute={name}")).evaluations for name in ("none", "both"))
+    assert both == pytest.approx(plain * 5 / 3)
+
+
+@pytest.mark.parametrize(
+    ("family", "make", "size"),
+    [
+        ("sd3", lambda: tiny_sd3(t5=True, shift=3.0), (64, 64, 1)),
+        ("flux", tiny_flux, (64, 96, 1)),
+        ("wan", tiny_wan, (32, 48, 5)),
+    ],
+)
+def test_tokens_are_those_that_pass_through_the_blocks(recipe, tmp_path, family, make, size):
+    make().save_pretrained(tmp_path / "teacher")
+    height, width, frames = size
+    planned = recipe(
+        f"family={family}",
+        f"teacher.path={tmp_path / 'teacher'}",
+        f"resolution={{height: {height}, width: {width}, frames: {frames}}}",
+    )
+    model, network = load_teacher(planned), read_network(planned)
+    seen = []
+    block = next(layers[0] for layers in model.transformer.children() if isinstance(layers, torch.nn.ModuleList))
+
+    def note(_, args, kwargs):
+        given = [*args, *kwargs.values()][:2]
+        seen.append([part.shape[1] for part in given if isinstance(part, torch.Tensor) and part.ndim == 3])
+
+    block.register_forward_pre_hook(note, with_kwargs=True)
+    model.velocity(torch.zeros(1, *model.latent_shape), torch.ones(1), model.encode_prompts(["two owls"]))
+    assert network.tokens == (seen[0][0] if family == "wan" else sum(seen[0]))
+
+
+@pytest.mark.parametrize("make", [tiny_sd3, tiny_flux, tiny_wan])
+def test_what_an_adapter_trains_is_counted_from_headers(tmp_path, make):
+    transformer = make().transformer
+    transformer.save_pretrained(tmp_path)
+    adapter = Adapters(transformer, {"student": Role(trainable=True)}, Lora(rank=3), seed=0).own("student")
+    assert count_adapted(_shapes(tmp_path), Lora(rank=3)) == sum(weight.numel() for weight in adapter.parameters())
+
+
+def test_an_adapter_takes_its_own_states_and_the_base_once(recipe):
+    planned = recipe("training.lora.rank=2")
+    network = read_network(planned)
+    assert 0 < network.trained < network.transformer / 4
+    parts = estimate_memory(planned, network)
+    assert parts["frozen transformer"] == network.transformer * 4
+    assert parts["trained weights, gradients and optimiser"] == network.trained * 16
+    assert "frozen transformer" not in estimate_memory(recipe(), read_network(recipe()))
 
 
 def test_the_plan_says_what_is_reused(recipe, tmp_path, monkeypatch):
@@ -97,3 +166,4 @@ def test_the_plan_says_what_is_reused(recipe, tmp_path, monkeypatch):
     assert key[:8] in row
     assert "unchanged, will be reused" in row
     assert "terminal_sigma: 0.25" in shown()
+    assert "decoder and rewards" in shown()

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from rats_train.models.schedule import Schedule
 from rats_train.sampling.chain_gradient import GROWTH, bound_growth
 from rats_train.sampling.rollout import rollout
-from rats_train.sampling.schedule import student_sigmas
 
-SIGMAS = student_sigmas(8, 0.25)
+SIGMAS = Schedule().ending_at(0.25).sigmas(8)
 # The second of three samples is at a fork: each step back multiplies its gradient.
 STEEPNESS = torch.tensor([[0.1], [-40.0], [0.2]])
 

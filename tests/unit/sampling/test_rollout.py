@@ -6,12 +6,12 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 
 from rats_train.models.base import PromptEmbeds
-from rats_train.sampling.guidance import guided
+from rats_train.models.schedule import Schedule
+from rats_train.sampling.guidance import conditioned
 from rats_train.sampling.noise import initial_noise
 from rats_train.sampling.rollout import rollout
-from rats_train.sampling.schedule import student_sigmas
 
-SIGMAS = student_sigmas(5, 0.25)
+SIGMAS = Schedule().ending_at(0.25).sigmas(5)
 
 
 class Field(nn.Module):
@@ -89,18 +89,32 @@ def embeds(value: float) -> PromptEmbeds:
     return PromptEmbeds(torch.full((2, 3, 4), value), torch.full((2, 4), value))
 
 
-@pytest.mark.parametrize(("scale", "expected", "rows"), [(1.0, 5.0, 2), (3.0, 2.0 + 3.0 * (5.0 - 2.0), 4)])
-def test_guidance_extrapolates_and_scale_one_costs_one_evaluation(scale: float, expected: float, rows: int) -> None:
-    sizes = []
+class Linear:
+    """Velocity 5 for a prompt, 2 for none, times sigma; told a guidance scale, that many times as much."""
 
-    def velocity(x: Tensor, sigma: Tensor, at: PromptEmbeds) -> Tensor:
-        sizes.append(len(x))
+    def __init__(self, takes_guidance: bool) -> None:
+        self.takes_guidance, self.sizes = takes_guidance, []
+
+    def encode_prompts(self, prompts: list[str]) -> PromptEmbeds:
+        return PromptEmbeds(torch.cat([torch.full((1, 1, 4), 5.0 if prompt else 2.0) for prompt in prompts]))
+
+    def velocity(self, x: Tensor, sigma: Tensor, at: PromptEmbeds, _: object, guidance_scale: float = 1.0) -> Tensor:
+        self.sizes.append(len(x))
         assert len(x) == len(sigma) == len(at)
-        return at.pooled * sigma[:, None]
+        return at.context[:, 0] * sigma[:, None] * guidance_scale
 
-    v = guided(velocity, cond=embeds(5.0), uncond=embeds(2.0), scale=scale)(torch.zeros(2, 4), torch.ones(2))
+
+@pytest.mark.parametrize(
+    ("takes_guidance", "scale", "expected", "rows"),
+    [(False, 1.0, 5.0, 2), (False, 3.0, 2.0 + 3.0 * (5.0 - 2.0), 4), (True, 3.0, 15.0, 2), (True, 1.0, 5.0, 2)],
+)
+def test_guidance_extrapolates_unless_the_network_is_told_and_then_costs_one_evaluation(
+    takes_guidance: bool, scale: float, expected: float, rows: int
+) -> None:
+    model = Linear(takes_guidance)
+    v = conditioned(model, model.encode_prompts(["a fox", "an owl"]), scale)(torch.zeros(2, 4), torch.ones(2))
     assert torch.equal(v, torch.full((2, 4), expected))
-    assert sizes == [rows]
+    assert model.sizes == [rows]
 
 
 def test_embeds_select_concat_and_repeat_rows() -> None:

@@ -4,14 +4,14 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
+from rats_train.models.schedule import Schedule
 from rats_train.sampling.horizons import align_horizons
-from rats_train.sampling.schedule import student_sigmas, teacher_sigmas
 
 
 @pytest.mark.parametrize("steps", [2, 3, 5, 8, 50])
 @pytest.mark.parametrize("terminal_sigma", [0.1, 0.25, 0.5])
 def test_student_schedule_is_linear_to_the_terminal_sigma_then_zero(steps: int, terminal_sigma: float) -> None:
-    sigmas = student_sigmas(steps, terminal_sigma)
+    sigmas = Schedule().ending_at(terminal_sigma).sigmas(steps)
     stock = FlowMatchEulerDiscreteScheduler(shift=1.0, shift_terminal=terminal_sigma)
     stock.set_timesteps(steps)
     assert torch.equal(sigmas, stock.sigmas)
@@ -24,13 +24,13 @@ def test_student_schedule_is_linear_to_the_terminal_sigma_then_zero(steps: int, 
 def test_teacher_schedule_is_the_stock_one(steps: int) -> None:
     stock = FlowMatchEulerDiscreteScheduler(shift=1.0)
     stock.set_timesteps(steps)
-    assert torch.equal(teacher_sigmas(steps), stock.sigmas)
-    torch.testing.assert_close(teacher_sigmas(steps)[:-1], torch.linspace(1, 0.001, steps))
+    assert torch.equal(Schedule().sigmas(steps), stock.sigmas)
+    torch.testing.assert_close(Schedule().sigmas(steps)[:-1], torch.linspace(1, 0.001, steps))
 
 
 def test_one_step_has_no_schedule() -> None:
     with pytest.raises(ValueError, match="at least 2 steps"):
-        student_sigmas(1, 0.25)
+        Schedule().ending_at(0.25).sigmas(1)
 
 
 @pytest.mark.parametrize(("student_steps", "teacher_steps"), [(2, 50), (5, 50), (10, 50), (25, 50), (8, 8)])
@@ -41,7 +41,7 @@ def test_uniform_schedules_that_divide_align_at_multiples(student_steps: int, te
 
 @pytest.mark.parametrize("steps", [3, 5, 8])
 def test_horizons_are_the_nearest_evaluations(steps: int) -> None:
-    student, teacher = student_sigmas(steps, 0.25), teacher_sigmas(50)
+    student, teacher = Schedule().ending_at(0.25).sigmas(steps), Schedule().sigmas(50)
     aligned = align_horizons(student, teacher)
     assert aligned.dtype == torch.long
     gap = (teacher[aligned] - student[:-1]).abs()

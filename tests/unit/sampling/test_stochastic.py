@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from rats_train.models.schedule import Schedule
 from rats_train.sampling.rollout import rollout
-from rats_train.sampling.schedule import student_sigmas
 from rats_train.sampling.stochastic import StochasticRollout, stochastic_rollout
 
 KINDS = ["cps", "sde"]
@@ -27,14 +27,14 @@ class Flow:
 def draw(flow: Flow, kind: str, eta: float, checkpoint: bool = False) -> StochasticRollout:
     generator = torch.Generator().manual_seed(0)
     noise, fresh = torch.randn(3, 8, generator=generator), torch.randn(3, BUDGET - 1, 8, generator=generator)
-    sigmas = student_sigmas(BUDGET, 0.25)
+    sigmas = Schedule().ending_at(0.25).sigmas(BUDGET)
     return stochastic_rollout(flow, noise, sigmas, fresh, kind=kind, eta=eta, checkpoint=checkpoint)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_fresh_noise_the_chain_is_the_euler_chain(kind: str) -> None:
     noise = torch.randn(3, 8, generator=torch.Generator().manual_seed(0))
-    euler = rollout(Flow(), noise, student_sigmas(BUDGET, 0.25))
+    euler = rollout(Flow(), noise, Schedule().ending_at(0.25).sigmas(BUDGET))
     torch.testing.assert_close(draw(Flow(), kind, eta=0.0).final, euler.final.detach())
 
 

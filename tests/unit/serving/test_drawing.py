@@ -14,7 +14,7 @@ JOBS = [Job(prompt, seed, steps) for seed, prompt in enumerate(PROMPTS * 3) for 
 
 @pytest.fixture(scope="module")
 def drawer(tiny_student_dir):
-    return Drawer(tiny_student_dir, [3, 5, 8], terminal_sigma=0.25)
+    return Drawer(tiny_student_dir, guidance_scale=1.0)
 
 
 def test_pixels_are_those_of_stock_diffusers(drawer, tiny_student_dir):

@@ -6,6 +6,7 @@ import pytest
 
 from rats_train.errors import UserError
 from rats_train.files import sha256_tree
+from rats_train.resolution import Resolution
 from serving.keys import signing_keys
 from serving.package import _publish, find_packages, package_student, verify_package
 
@@ -23,7 +24,8 @@ def version(tiny_student_dir, tmp_path, keys):
 def test_a_version_is_what_the_server_needs_to_know(version, keys, tiny_student_dir):
     package = verify_package(version, signing_keys(keys).public)
     assert (package.model, package.version, package.steps) == ("student", 1, [3, 5, 8])
-    assert (package.terminal_sigma, package.guidance_scale, package.resolution) == (0.25, 1.0, 64)
+    assert (package.terminal_sigma, package.guidance_scale) == (0.25, 1.0)
+    assert package.resolution == Resolution(height=64, width=64)
     assert package.hints.examples == ["two owls", "a fox"]
     assert sha256_tree(package.student) == sha256_tree(tiny_student_dir)
     pixels = package.canary_pixels()

@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from rats_train.config import Recipe
 from rats_train.errors import UserError
-from rats_train.models.sd3 import load_sd3
+from rats_train.models.load import load_model
+from rats_train.models.schedule import Schedule
 from rats_train.rewards.build import combine, load_rewards
 from rats_train.sampling.draw import draw
 from rats_train.sampling.horizons import align_horizons
-from rats_train.sampling.schedule import student_sigmas, teacher_sigmas
 from rats_train.trajectories.generate import generate
 from rats_train.trajectories.manifest import trajectory_key
 from rats_train.trajectories.prompts import PromptSource
@@ -34,8 +34,8 @@ def store(recipe: Recipe, tmp_path: Path) -> Path:
 def test_rows_are_what_the_teacher_draws(recipe: Recipe, store: Path) -> None:
     batch = TrajectoryStore(store).batch([7, 2, 7])
     assert batch.prompts == ("a fox above a frog", "one cat", "a fox above a frog")
-    model = load_sd3(recipe.teacher.path)
-    images = draw(model, batch.prompts, batch.seeds, sigmas=teacher_sigmas(10), guidance_scale=3.0, batch_size=3)
+    model = load_model(recipe.teacher.path)
+    images = draw(model, batch.prompts, batch.seeds, sigmas=Schedule().sigmas(10), guidance_scale=3.0, batch_size=3)
     # Half-precision latents are 1e-3 from the teacher's own.
     torch.testing.assert_close(model.decode(batch.final), images, atol=2e-2, rtol=0)
     reward = combine(load_rewards(recipe.rewards.train), images, batch.prompts)
@@ -46,7 +46,7 @@ def test_rows_are_what_the_teacher_draws(recipe: Recipe, store: Path) -> None:
 def test_every_student_schedule_finds_its_aligned_teacher_steps(recipe: Recipe, store: Path) -> None:
     batch = TrajectoryStore(store).batch([0, 1])
     for steps in recipe.student.steps:
-        indices = align_horizons(student_sigmas(steps, 0.25), teacher_sigmas(10)).tolist()
+        indices = align_horizons(Schedule().ending_at(0.25).sigmas(steps), Schedule().sigmas(10)).tolist()
         assert batch.x0_at(indices).shape == (2, steps, 4, 16, 16)
     with pytest.raises(UserError, match="holds no teacher step 9"):
         batch.x0_at([0, 9])
@@ -163,11 +163,13 @@ def test_the_key_follows_the_bytes_of_the_prompts(recipe: Recipe) -> None:
     assert trajectory_key(recipe) != key
 
 
-@pytest.mark.parametrize(("content", "message"), [(None, "no file"), ("\n \n", "holds no prompt")])
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, r"no such file: .* packaged:pictures"), ("\n \n", "holds no prompt")]
+)
 def test_a_prompt_file_without_prompts_is_one_line(recipe: Recipe, content: str | None, message: str) -> None:
     path = Path(recipe.trajectories.prompts)
     path.unlink()
     if content is not None:
         path.write_text(content)
-    with pytest.raises(UserError, match=f"trajectories.prompts: .*{message}"):
+    with pytest.raises(UserError, match=rf"trajectories\.prompts.*{message}"):
         trajectory_key(recipe)

@@ -1,0 +1,1 @@
+"""Losses as fused kernels for GPUs, each with the signature of its reference; imports torch and triton alone."""
