@@ -1,6 +1,6 @@
 """Speed and memory of the gated horizon loss: kernel, eager torch and torch.compile, on one GPU.
 
-    python benchmarks/horizon_loss.py
+    python -m benchmarks.horizon_loss
 
 Rows go to ``benchmarks/results/horizon_loss.csv``. GB/s count what has to move: forward reads student and teacher,
 backward reads both again and writes the gradient; ``copy_gbps`` is what a plain copy of the student reaches on the
@@ -8,10 +8,9 @@ same GPU. ``peak_mb`` is what a call needs on top of its inputs. Compiled torch 
 max-autotune; without CUDA graphs where the backward pass is timed alone, since it then runs many times on one graph).
 """
 
-import csv
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 from torch._functorch import config as compiled_autograd
 
+from benchmarks.table import exit_status, write_rows
 from rats_train.errors import UserError
 from rats_train.losses.horizon import GatedHorizonLoss, reference_gated_horizon_loss
 from rats_train.provenance import source_commit
@@ -160,19 +160,6 @@ def measure(shape: tuple[int, ...], dtype: torch.dtype) -> Iterator[Row]:
             )
 
 
-def write_rows(path: Path, rows: list[Row]) -> None:
-    """The table as CSV, numbers with four digits; replaces ``path`` at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
-        writer.writeheader()
-        for row in rows:
-            values = asdict(row).items()
-            writer.writerow({name: f"{value:.4g}" if isinstance(value, float) else value for name, value in values})
-    partial.replace(path)
-
-
 def run() -> None:
     """Measures everything, and writes the table after each shape.
 
@@ -180,7 +167,7 @@ def run() -> None:
         UserError: there is no GPU, or too old a one.
     """
     if not torch.cuda.is_available():
-        raise UserError("no GPU found: benchmarks/horizon_loss.py measures on CUDA or ROCm; run it on such a machine")
+        raise UserError("no GPU found: benchmarks.horizon_loss measures on CUDA or ROCm; run it on such a machine")
     rows: list[Row] = []
     for shape in SHAPES:
         for dtype in DTYPES:
@@ -191,15 +178,5 @@ def run() -> None:
             write_rows(RESULTS, rows)
 
 
-def main() -> int:
-    """The benchmark as a command: its exit status."""
-    try:
-        run()
-    except UserError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(run))

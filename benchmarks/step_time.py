@@ -1,20 +1,19 @@
 """Time and memory of one RATS step on full-size architectures with random weights, phase by phase, on one GPU.
 
-    python benchmarks/step_time.py
+    python -m benchmarks.step_time
 
 Rows go to ``benchmarks/results/step_time.csv``: for each model, with an online 50-step teacher and with a store, the
 median over steps of every phase and of the whole step, and the peak of memory. The setting is the paper's: 512 x 512,
 5 steps of the student, 50 of the teacher, batch 1.
 """
 
-import csv
 import itertools
 import os
 import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +21,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from benchmarks.full_size import PROMPT, as_model, flux1_dev, sd35_medium, vit_h
+from benchmarks.table import exit_status, write_rows
 from rats_train.config import Recipe, load_recipe
 from rats_train.engine.ranks import Ranks, join_ranks
 from rats_train.engine.roles import Roles
@@ -120,17 +120,6 @@ def setting(name: str, source: str, folder: Path) -> Recipe:
     return load_recipe(name, [*paper, *reward, f"teacher.path={folder}"])
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """The table as CSV, numbers with four digits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Row)])
-        writer.writeheader()
-        for row in rows:
-            values = asdict(row).items()
-            writer.writerow({key: f"{value:.4g}" if isinstance(value, float) else value for key, value in values})
-
-
 def run() -> None:
     """Measure everything, and write the table after each model and source.
 
@@ -138,7 +127,7 @@ def run() -> None:
         UserError: there is no GPU.
     """
     if not torch.cuda.is_available():
-        raise UserError("no GPU found: benchmarks/step_time.py measures on CUDA or ROCm; run it on such a machine")
+        raise UserError("no GPU found: benchmarks.step_time measures on CUDA or ROCm; run it on such a machine")
     os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": PORT}
     ranks, rows = join_ranks(), []
     for name, source in itertools.product(MODELS, ("store", "ema")):
@@ -152,15 +141,5 @@ def run() -> None:
     sys.stdout.write("".join(f"{row.model} {row.teacher} {row.phase}: {row.seconds_p50:.2f} s\n" for row in rows))
 
 
-def main() -> int:
-    """The benchmark as a command: its exit status."""
-    try:
-        run()
-    except UserError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(run))

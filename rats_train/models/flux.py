@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rats_train.errors import UserError
 from rats_train.models.base import PromptEmbeds
-from rats_train.models.pipeline import PipelineModel, precision_of, to_unit_range
+from rats_train.models.pipeline import PipelineModel, decode_pictures, precision_of
 from rats_train.models.schedule import Schedule
 from rats_train.resolution import Resolution
 
@@ -74,9 +74,7 @@ class Flux(PipelineModel):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Images[B, 3, H, W] in [0, 1]. The gradient passes straight through the clamp to that range."""
-        vae = self._pipeline.vae
-        latents = latents / vae.config.scaling_factor + vae.config.shift_factor
-        return to_unit_range(vae.decode(latents.to(vae.dtype), return_dict=False)[0])
+        return decode_pictures(self._pipeline.vae, latents)
 
 
 def pack(latents: Tensor) -> Tensor:

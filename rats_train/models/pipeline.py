@@ -143,6 +143,12 @@ class _StraightThroughClamp(torch.autograd.Function):
         return gradients[0]
 
 
+def decode_pictures(vae: Any, latents: Tensor) -> Tensor:
+    """Images[B, 3, H, W] in [0, 1] of latents[B, C, h, w] by an ``AutoencoderKL``; the gradient passes the clamp."""
+    latents = latents / vae.config.scaling_factor + vae.config.shift_factor
+    return to_unit_range(vae.decode(latents.to(vae.dtype), return_dict=False)[0])
+
+
 def to_unit_range(pixels: Tensor) -> Tensor:
     """Pixels from a decoder's [-1, 1] in [0, 1], float32; the gradient passes straight through the clamp."""
     image: Tensor = _StraightThroughClamp.apply(pixels.float() * 0.5 + 0.5)

@@ -9,7 +9,8 @@ from transformers import CLIPVisionConfig
 
 from benchmarks import full_size, step_time
 from benchmarks.full_size import EMBEDS, VisionReward, as_model
-from benchmarks.step_time import measure, setting, write_rows
+from benchmarks.step_time import measure, setting
+from benchmarks.table import exit_status, write_rows
 from rats_train.engine.ranks import Ranks
 from rats_train.resolution import Resolution
 from tests.integration.conftest import changed
@@ -45,7 +46,7 @@ def test_a_step_is_timed_phase_by_phase(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what is missing where there is no GPU")
 def test_without_a_gpu_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert step_time.main() == 2
+    assert exit_status(step_time.run) == 2
     assert "no GPU found" in capsys.readouterr().err
 
 

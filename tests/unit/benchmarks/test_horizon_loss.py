@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmarks import horizon_loss as benchmark
+from benchmarks.table import exit_status, write_rows
 from rats_train.losses.horizon import reference_gated_horizon_loss
 
 COLUMNS = "gpu torch triton commit shape dtype mode provider ms_p20 ms_p50 ms_p80 gbps copy_gbps peak_mb bitwise_equal"
@@ -47,7 +48,7 @@ def test_only_equal_bits_count_as_repeating(mode: str) -> None:
 
 def test_the_table_has_its_columns(tmp_path) -> None:
     path = tmp_path / "results" / "table.csv"
-    benchmark.write_rows(path, [ROW])
+    write_rows(path, [ROW])
     lines = path.read_text().splitlines()
     assert lines[0] == COLUMNS.replace(" ", ",")
     (row,) = csv.DictReader(lines)
@@ -57,7 +58,7 @@ def test_the_table_has_its_columns(tmp_path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_one_line_says_so(capsys) -> None:
-    assert benchmark.main() == 2
+    assert exit_status(benchmark.run) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "no GPU found" in error
