@@ -38,6 +38,7 @@ def remedies(recipe: Recipe) -> list[str]:
         "training.recompute=both": training.recompute != "both",
         "training.offload_text_encoders=true": not training.offload_text_encoders,
         "training.precision=bf16": training.precision != "bf16",
+        "training.lora={rank: 64}": training.lora is None,
         "training.zero_stage=3": training.zero_stage != 3 and training.world_size > 1,
         f"training.batch_size={training.batch_size // 2}": training.batch_size // 2 >= training.world_size,
         "a smaller resolution": True,

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +18,7 @@ from rats_train.models.schedule import Schedule
 from rats_train.resolution import Resolution
 
 
-class PipelineModel:
+class PipelineModel(ABC):
     """A stock pipeline at one resolution; everything but ``transformer`` is frozen."""
 
     def __init__(self, pipeline: DiffusionPipeline, schedule: Schedule, resolution: Resolution) -> None:
@@ -60,9 +61,9 @@ class PipelineModel:
         """Take these embeddings, one row each, for those of their prompts."""
         self._remembered |= embeds
 
+    @abstractmethod
     def _encode(self, prompts: Sequence[str]) -> PromptEmbeds:
         """Prompts encoded where the text encoders lie."""
-        raise NotImplementedError
 
     @property
     def _encoding_device(self) -> torch.device:

@@ -26,7 +26,7 @@ def test_another_error_passes() -> None:
 
 
 def test_what_is_in_force_is_not_suggested() -> None:
-    thrifty = {"recompute": "both", "offload_text_encoders": True, "precision": "bf16", "batch_size": 1}
+    thrifty = {"recompute": "both", "offload_text_encoders": True, "precision": "bf16", "batch_size": 1, "lora": {}}
     recipe = Recipe.model_validate(RECIPE.model_dump() | {"training": thrifty, "student": {"steps": [3]}})
     assert remedies(recipe) == ["a smaller resolution"]
     online = Recipe.model_validate(recipe.model_dump() | {"teacher": {"source": "ema"}})
