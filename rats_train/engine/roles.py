@@ -15,9 +15,13 @@ from rats_train.config import Training
 from rats_train.engine.adapters import Adapters
 from rats_train.engine.copies import Copies
 from rats_train.engine.ranks import Ranks
+from rats_train.files import read_json
 from rats_train.methods.base import STUDENT, Role
 from rats_train.phases import phase
 
+ZERO = Path(__file__).parent / "zero"
+"""DeepSpeed's settings for each stage of ZeRO. Any optimiser of torch is right for ZeRO, so it may be an untested one;
+DeepSpeed's own Adam would be compiled at first use."""
 SERVED = "served"
 """The role that the engine adds to a method's: the moving average of the student, which is watched and exported."""
 
@@ -126,16 +130,12 @@ def _engine(module: nn.Module, training: Training, ranks: Ranks) -> Any:
 
 
 def _config(training: Training, ranks: Ranks) -> dict[str, Any]:
-    return {
+    """DeepSpeed's settings: what a stage of ZeRO asks for, as a file, and what the recipe says."""
+    return read_json(ZERO / f"stage_{training.zero_stage}.json") | {
         "train_batch_size": training.batch_size,
         "train_micro_batch_size_per_gpu": training.batch_size // ranks.size,
         "gradient_clipping": training.max_grad_norm,
-        "zero_optimization": {"stage": training.zero_stage},
         "bf16": {"enabled": training.precision == "bf16"},
-        # Any optimiser of torch is right for ZeRO; DeepSpeed's own Adam would be compiled at first use.
-        "zero_allow_untested_optimizer": True,
-        "zero_force_ds_cpu_optimizer": False,
-        "steps_per_print": None,
     }
 
 

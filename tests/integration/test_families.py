@@ -7,7 +7,7 @@ import torch
 from diffusers import DiffusionPipeline
 from safetensors.torch import load_file
 
-from rats_train.config import Recipe
+from rats_train.config import Recipe, dump_recipe
 from rats_train.engine.ranks import Ranks
 from rats_train.engine.records import read_lines
 from rats_train.engine.train import train
@@ -19,6 +19,7 @@ from rats_train.models.load import load_model
 from rats_train.sampling.draw import draw
 from rats_train.trajectories.generate import generate
 from tests.integration.conftest import changed
+from tests.integration.several_runs import losses, run_all
 from tests.tiny_pipelines import tiny_flux, tiny_sd3, tiny_wan
 
 PROMPTS, SEEDS = ["two owls", "a fox"], [3, 1]
@@ -64,6 +65,20 @@ def test_a_family_trains_and_its_student_is_a_stock_folder(
     assert load_model(student, family=recipe.family).resolution == recipe.resolution
     DiffusionPipeline.from_pretrained(student)
     assert len(list((tmp_path / "run" / "previews").glob("*.png"))) == 2
+
+
+@pytest.mark.slow
+def test_two_ranks_under_zero_take_the_steps_of_one(recipe: Recipe, store: Path, tmp_path: Path) -> None:
+    recipes = {stage: tmp_path / f"zero{stage}.yaml" for stage in (0, 2, 3)}
+    for stage, path in recipes.items():
+        path.write_text(dump_recipe(changed(recipe, "training", zero_stage=stage)))
+    run_all([recipes[0]], store, tmp_path / "one", 1)
+    run_all([recipes[2], recipes[3]], store, tmp_path / "two", 2)
+    one = losses(tmp_path / "one" / "zero0")
+    assert len(one) == 3
+    assert one[0] != one[1]
+    for stage in (2, 3):
+        torch.testing.assert_close(losses(tmp_path / "two" / f"zero{stage}"), one, atol=1e-6, rtol=0)
 
 
 def test_a_family_trains_adapters_that_stock_diffusers_puts_on_its_teacher(

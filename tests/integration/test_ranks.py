@@ -1,8 +1,5 @@
 """One rank or two, whatever ZeRO cuts up: the same losses, the same student."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ from rats_train.engine.records import read_lines
 from rats_train.evaluation.watched import best_point, read_watch
 from rats_train.files import read_json
 from tests.integration.conftest import changed, with_method
+from tests.integration.several_runs import losses, run_all
 
 WAYS: dict[str, dict[str, dict[str, object]]] = {
     "zero0": {"training": {"zero_stage": 0}},
@@ -37,19 +35,6 @@ WAYS: dict[str, dict[str, dict[str, object]]] = {
 }
 
 
-def run_all(recipes: list[Path], store: Path, out: Path, world_size: int) -> None:
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
-    script = Path(__file__).with_name("several_runs.py")
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [*torchrun, "--nproc-per-node", str(world_size), str(script), str(store), str(out), *map(str, recipes)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.fixture(scope="module")
 def runs(tiny_recipe: Recipe, tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """Every way of training, by one rank and by two."""
@@ -66,10 +51,6 @@ def runs(tiny_recipe: Recipe, tiny_store: Path, tmp_path_factory: pytest.TempPat
         outs[world_size] = tmp_path_factory.mktemp(f"ranks{world_size}")
         run_all(sorted(recipes.iterdir()), tiny_store, outs[world_size], world_size)
     return outs
-
-
-def losses(out: Path) -> torch.Tensor:
-    return torch.tensor([line["loss"] for line in read_lines(out / "metrics.jsonl")], dtype=torch.double)
 
 
 def student(out: Path) -> dict[str, torch.Tensor]:
