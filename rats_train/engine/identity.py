@@ -11,7 +11,8 @@ from rats_train.evaluation.heldout import watch_prompts
 from rats_train.files import sha256_tree
 from rats_train.trajectories.manifest import trajectory_key
 
-_NOT_LEARNED_FROM = {"world_size", "checkpoint_every", "log_every"}
+# What saves memory is left out too: a run that met its limit goes on with more of it.
+_NOT_LEARNED_FROM = {"world_size", "checkpoint_every", "log_every", "recompute", "offload_text_encoders"}
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,16 @@ from rats_train.phases import failed_phase
 _SUGGESTED = 3
 
 
+class OutOfMemoryError(UserError):
+    """Too much was asked of this machine's memory."""
+
+
 @contextmanager
 def out_of_memory_explained(recipe: Recipe, step: int) -> Iterator[None]:
     """Turn a failed allocation into one sentence; other failures pass.
 
     Raises:
-        UserError: memory ran out.
+        OutOfMemoryError: memory ran out.
     """
     try:
         yield
@@ -25,8 +29,8 @@ def out_of_memory_explained(recipe: Recipe, step: int) -> Iterator[None]:
         if not _is_allocation(error):
             raise
         what = failed_phase() or "step"
-        raise UserError(
-            f"Out of memory in the {what} phase of step {step + 1}{_use()}; the last checkpoint is kept. "
+        raise OutOfMemoryError(
+            f"Out of memory in the {what} phase of step {step + 1}{_use()}; what was learned before is kept. "
             f"Set {', '.join(remedies(recipe))}, and run again."
         ) from error
 

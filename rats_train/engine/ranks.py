@@ -57,17 +57,18 @@ class Ranks:
         Without this, one rank would leave and the others wait for it until they are killed.
 
         Raises:
-            UserError: the message of the first rank that raised one.
+            UserError: that of the first rank that raised one.
         """
-        result, mistake = None, None
+        result: T | None = None
+        mistake: UserError | None = None
         try:
             result = work()
         except UserError as error:
-            mistake = str(error)
+            mistake = error
         if self.any(mistake is not None):
-            mistakes: list[str | None] = [None] * self.size
+            mistakes: list[UserError | None] = [None] * self.size
             dist.all_gather_object(mistakes, mistake)
-            raise UserError(next(message for message in mistakes if message is not None))
+            raise next(each for each in mistakes if each is not None)
         return result  # type: ignore[return-value]
 
     def from_first(self, work: Callable[[], T]) -> T:

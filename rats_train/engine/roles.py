@@ -131,7 +131,8 @@ def _engine(module: nn.Module, training: Training, ranks: Ranks) -> Any:
 
 def _config(training: Training, ranks: Ranks) -> dict[str, Any]:
     """DeepSpeed's settings: what a stage of ZeRO asks for, as a file, and what the recipe says."""
-    return read_json(ZERO / f"stage_{training.zero_stage}.json") | {
+    stage: dict[str, Any] = read_json(ZERO / f"stage_{training.zero_stage}.json")
+    return stage | {
         "train_batch_size": training.batch_size,
         "train_micro_batch_size_per_gpu": training.batch_size // ranks.size,
         "gradient_clipping": training.max_grad_norm,

@@ -14,7 +14,7 @@ from rats_train.config import Recipe, recipe_digest
 from rats_train.engine.checkpoints import Checkpoints, full_disk_explained
 from rats_train.engine.guards import Guards
 from rats_train.engine.identity import Identity
-from rats_train.engine.memory import out_of_memory_explained
+from rats_train.engine.memory import OutOfMemoryError, out_of_memory_explained
 from rats_train.engine.previews import PREVIEWED, preview_columns, save_preview
 from rats_train.engine.ranks import Ranks
 from rats_train.engine.records import METRICS, Records, read_lines
@@ -25,7 +25,7 @@ from rats_train.errors import RetryableError, UserError
 from rats_train.evaluation.heldout import watch_prompts
 from rats_train.files import write_json
 from rats_train.learning_rate import learning_rate
-from rats_train.methods.base import STUDENT, StepContext
+from rats_train.methods.base import STUDENT, StepContext, StepResult
 from rats_train.methods.build import build_method
 from rats_train.models.base import FlowModel
 from rats_train.provenance import package_versions
@@ -33,7 +33,7 @@ from rats_train.rewards.build import load_rewards
 from rats_train.sampling.teacher import load_teacher
 from rats_train.seeds import derived_seed
 from rats_train.trajectories.order import rank_rows, step_rows
-from rats_train.trajectories.prompts import PromptSource
+from rats_train.trajectories.prompts import PromptBatch, PromptSource
 from rats_train.trajectories.reader import TrajectoryStore
 
 RESULT = "result.json"
@@ -79,8 +79,7 @@ class Trainer:
         for step in range(resumed, self._recipe.training.steps):
             if self._guards.out_of_patience:
                 break
-            with out_of_memory_explained(self._recipe, step):
-                metrics, samples = self._step(step)
+            metrics, samples = self._step(step)
             if records is not None:
                 records.add(metrics, samples)
                 self._report(metrics)
@@ -94,12 +93,12 @@ class Trainer:
         # Random numbers are a function of the step, so there is no generator state to save.
         torch.manual_seed(derived_seed(recipe.seed, "step", step, ranks.rank))
         rows = step_rows(recipe.seed, step, recipe.training.batch_size, len(self._data))
-        batch = self._data.batch(rank_rows(rows, ranks.rank, ranks.size))
-        result = ranks.together(lambda: self._method.step(batch, self._context(step)))
+        result = self._result(step, self._data.batch(rank_rows(rows, ranks.rank, ranks.size)))
         losses = {role: ranks.mean(loss) for role, loss in result.losses.items()}
         self._check_finite("loss", losses, step)
         rate = learning_rate(step, recipe.training.steps, recipe.training.learning_rate, recipe.training.steps // 20)
-        norms = self._roles.learn(result.losses, rate)
+        with out_of_memory_explained(recipe, step):
+            norms = self._roles.learn(result.losses, rate)
         self._check_finite("gradient norm", norms, step)
         self._roles.follow(step)
         samples = ranks.gather(result.samples)
@@ -112,6 +111,20 @@ class Trainer:
             "seconds": round(time.monotonic() - start, 4),
         }
         return metrics, self._sample_records(step + 1, rows, samples)
+
+    def _result(self, step: int, batch: PromptBatch) -> StepResult:
+        """What the method makes of this rank's rows. If memory runs out, the steps before are kept: no weight moved."""
+
+        def work() -> StepResult:
+            with out_of_memory_explained(self._recipe, step):
+                return self._method.step(batch, self._context(step))
+
+        try:
+            return self._ranks.together(work)
+        except OutOfMemoryError:
+            if step:
+                self._checkpoints.save(step, self._roles)
+            raise
 
     def _context(self, step: int) -> StepContext:
         recompute = self._recipe.training.recompute in ("step", "both")

@@ -17,7 +17,10 @@ from rats_train.engine.records import read_lines
 from rats_train.engine.train import _alone_in, train
 from rats_train.engine.trainer import Trainer
 from rats_train.errors import UserError
+from rats_train.methods.base import StepContext, StepResult
+from rats_train.methods.rats import Rats
 from rats_train.models.load import load_model
+from rats_train.trajectories.prompts import PromptBatch
 from tests.integration.conftest import changed
 
 
@@ -168,6 +171,24 @@ def test_a_run_that_diverges_says_so_and_keeps_its_checkpoint(
     pointer = json.loads((tmp_path / "checkpoints" / "latest.json").read_text())
     assert len(pointer["checkpoints"]) >= 1
     assert not (tmp_path / "result.json").exists()
+
+
+def test_memory_that_runs_out_keeps_what_was_learned_and_more_thrift_goes_on(
+    tiny_recipe: Recipe, tiny_store: Path, ranks: Ranks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greedy(self: Rats, batch: PromptBatch, context: StepContext) -> StepResult:
+        if context.step == 4 and not context.recompute:
+            torch.empty(2**50)
+        return plain(self, batch, context)
+
+    plain = Rats.step
+    monkeypatch.setattr(Rats, "step", greedy)
+    recipe = changed(tiny_recipe, "training", checkpoint_every=6)
+    with pytest.raises(UserError, match=r"^Out of memory in the step phase of step 5; what was learned before is kept"):
+        train(recipe, tiny_store, tmp_path, ranks)
+    train(changed(recipe, "training", recompute="both"), tiny_store, tmp_path, ranks)
+    assert json.loads((tmp_path / "result.json").read_text())["resumed_from"] == 4
+    assert [line["step"] for line in read_lines(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_recipe_without_its_store_is_one_line(tiny_recipe: Recipe, ranks: Ranks, tmp_path: Path) -> None:

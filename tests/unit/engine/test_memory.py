@@ -4,18 +4,17 @@ import pytest
 import torch
 
 from rats_train.config import Recipe
-from rats_train.engine.memory import out_of_memory_explained, remedies
-from rats_train.errors import UserError
+from rats_train.engine.memory import OutOfMemoryError, out_of_memory_explained, remedies
 from rats_train.phases import phase
 
 RECIPE = Recipe.model_validate({"name": "tiny", "rewards": {"train": [{"name": "a", "path": "a"}]}})
 
 
 def test_a_failed_allocation_names_phase_step_and_three_settings() -> None:
-    with pytest.raises(UserError) as caught, out_of_memory_explained(RECIPE, step=4), phase("decode"):
+    with pytest.raises(OutOfMemoryError) as caught, out_of_memory_explained(RECIPE, step=4), phase("decode"):
         torch.empty(2**50)
     assert str(caught.value) == (
-        "Out of memory in the decode phase of step 5; the last checkpoint is kept. Set training.recompute=both, "
+        "Out of memory in the decode phase of step 5; what was learned before is kept. Set training.recompute=both, "
         "training.offload_text_encoders=true, training.precision=bf16, and run again."
     )
 
