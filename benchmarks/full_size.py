@@ -28,6 +28,7 @@ from rats_train.models.folder import PipelineFolder
 from rats_train.models.schedule import read_schedule
 from rats_train.models.sd3 import SD3
 from rats_train.resolution import Resolution
+from rats_train.rewards.base import Traits
 
 VAE: Final = {
     "latent_channels": 16,
@@ -107,7 +108,7 @@ def as_model(pipeline: DiffusionPipeline, resolution: Resolution, folder: Path) 
 class VisionReward:
     """A reward of the size of HPSv2's and PickScore's image side (ViT-H/14): likeness to a fixed direction."""
 
-    name, weight, differentiable = "vit_h", 1.0, True
+    name, weight, traits = "vit_h", 1.0, Traits(differentiable=True, low=-1.0, high=1.0)
 
     def __init__(self, config: CLIPVisionConfig, device: torch.device) -> None:
         self._model = CLIPVisionModelWithProjection(config).to(device, torch.bfloat16).eval().requires_grad_(False)

@@ -71,7 +71,7 @@ def read_network(recipe: Recipe) -> Network:
         text_encoders=sum(count_parameters(part) for part in folder.path.glob("text_encoder*")),
         decoder=count_parameters(folder.path / "vae"),
         decoder_width=vae.get("base_dim") or vae["block_out_channels"][0],
-        rewards=sum(count_parameters(reward_folder(spec.path)) for spec in recipe.rewards.train),
+        rewards=sum(count_parameters(reward_folder(spec.path)) for spec in recipe.rewards.train if spec.path),
         tokens=_tokens(folder, resolution),
         layers=config["num_layers"] + config.get("num_single_layers", 0),
         width=config["num_attention_heads"] * config["attention_head_dim"],

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -23,6 +23,9 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Horizons = Literal["all", "final"]
+RewardKind = Literal["clip", "hpsv2", "pickscore", "image_reward", "aesthetic", "ocr", "verifier", "nsfw"]
+PACKAGED_KINDS: Final[frozenset[RewardKind]] = frozenset({"ocr", "verifier", "nsfw"})
+"""Kinds of reward that bring their weights or rules along: they have no path, and no gradient."""
 
 
 class Section(BaseModel):
@@ -54,12 +57,34 @@ class Student(Section):
     terminal_sigma: Annotated[float, Field(gt=0, lt=1)] = 0.25
 
 
+class Statistics(Section):
+    """Mean and standard deviation of a reward's raw values, measured once; the reward is then (value - mean) / std."""
+
+    mean: Annotated[float, Field(allow_inf_nan=False)]
+    std: Positive
+
+
 class RewardSpec(Section):
-    """A reward model: ``embedded:a``, ``embedded:b`` or a ``CLIPModel`` folder, and its share of the sum."""
+    """A reward model of one ``kind`` and its share of the sum.
+
+    ``path`` is ``embedded:a``, ``embedded:b``, or a folder or hub id of that kind of model; the kinds ``ocr``,
+    ``verifier`` and ``nsfw`` have none. ``statistics`` bring rewards of different scales to one; null leaves the raw
+    value.
+    """
 
     name: Annotated[str, Field(min_length=1)]
-    path: str
+    kind: RewardKind = "clip"
+    path: str | None = None
     weight: Positive = 1.0
+    statistics: Statistics | None = None
+
+    @model_validator(mode="after")
+    def _path_fits_kind(self) -> Self:
+        if self.path is None and self.kind not in PACKAGED_KINDS:
+            raise ValueError(f"reward {self.name} of kind {self.kind} names no path; add the folder of its model")
+        if self.path is not None and self.kind in PACKAGED_KINDS:
+            raise ValueError(f"reward {self.name} of kind {self.kind} has no model of its own; take its path away")
+        return self
 
 
 class Rewards(Section):
@@ -67,6 +92,14 @@ class Rewards(Section):
 
     train: Annotated[list[RewardSpec], Field(min_length=1)]
     heldout: list[RewardSpec] = []
+
+    @model_validator(mode="after")
+    def _readers_only_judge(self) -> Self:
+        """A reader of text takes a quarter of a second a picture."""
+        readers = [spec.name for spec in self.train if spec.kind == "ocr"]
+        if readers:
+            raise ValueError(f"reward {readers[0]} is of kind ocr, too slow to train on; put it under rewards.heldout")
+        return self
 
 
 class RatsMethod(Section):
@@ -267,6 +300,17 @@ class Recipe(Section):
     def _unnamed_method_is_rats(cls, method: Any) -> Any:
         """Let a section that names no method hold the keys of the default one."""
         return {"name": "rats", **method} if isinstance(method, dict) else method
+
+    @model_validator(mode="after")
+    def _rewards_fit_method(self) -> Self:
+        """Refuse a reward without gradient where the method goes back through it."""
+        blind = [spec for spec in self.rewards.train if spec.kind in PACKAGED_KINDS]
+        if blind and self.method.name in ("rats", "reward_only"):
+            raise ValueError(
+                f"method {self.method.name} goes back through the gradient of every reward, and {blind[0].name} (kind "
+                f"{blind[0].kind}) has none; put it under rewards.heldout, or set method.name to rats_grpo or grpo"
+            )
+        return self
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:

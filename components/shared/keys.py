@@ -13,11 +13,12 @@ from typing import Any
 
 from components.shared.code import code_digest
 from rats_train.config import Recipe, RewardSpec
-from rats_train.embedded import reward_folder, teacher_folder
+from rats_train.embedded import teacher_folder
 from rats_train.errors import UserError
 from rats_train.evaluation.heldout import watch_prompts
 from rats_train.files import sha256_file, sha256_tree
 from rats_train.prompt_file import prompt_file
+from rats_train.rewards.digest import reward_digest
 
 STEPS = (
     "generate_trajectories",
@@ -71,8 +72,7 @@ def content_key(step: str, content: Any, before: list[str]) -> str:
 
 
 def _reward(spec: RewardSpec) -> dict[str, Any]:
-    digest = _folder_digest(reward_folder(spec.path), f"the path of reward {spec.name}")
-    return {**spec.model_dump(mode="json"), "path": digest}
+    return {"name": spec.name, "weight": spec.weight, "digest": reward_digest(spec)}
 
 
 def _with_prompts(section: dict[str, Any], key: str) -> dict[str, Any]:

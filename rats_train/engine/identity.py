@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rats_train.config import Recipe
-from rats_train.embedded import reward_folder
 from rats_train.evaluation.heldout import watch_prompts
-from rats_train.files import sha256_tree
+from rats_train.rewards.digest import reward_digest
 from rats_train.trajectories.manifest import trajectory_key
 
 # What saves memory is left out too: a run that met its limit goes on with more of it.
@@ -45,5 +44,5 @@ def identify(recipe: Recipe) -> Identity:
 
 def _watched(recipe: Recipe) -> dict[str, Any]:
     """What decides which of the weights are exported."""
-    heldout = {spec.name: [spec.weight, sha256_tree(reward_folder(spec.path))] for spec in recipe.rewards.heldout}
+    heldout = {spec.name: [spec.weight, reward_digest(spec)] for spec in recipe.rewards.heldout}
     return {"prompts": watch_prompts(recipe), "heldout": heldout}

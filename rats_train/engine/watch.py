@@ -33,7 +33,7 @@ class Watch:
         self._seeds = watch_seeds(recipe, len(self._prompts))
         heldout = [reward.to(ranks.device) for reward in load_rewards(recipe.rewards.heldout)]
         self._rewards = [*trained, *heldout]
-        self._encoder = (heldout or self._rewards)[0]
+        self._encoder = metrics.encoder([*heldout, *self._rewards])
         self._nfe = watched_budget(recipe.student.steps)
         self._sigmas, self._guidance_scale = student_sigmas(recipe, self._nfe), recipe.student_guidance_scale
         self._weights = {reward.name: reward.weight for reward in self._rewards}
@@ -42,7 +42,7 @@ class Watch:
             **{reward.name: "heldout" for reward in heldout},
             **({ALL_CORRECT: "verifier"} if metrics.can_verify(self._prompts) else {}),
             DIVERSITY_PIXELS: "diversity",
-            DIVERSITY_FEATURES: "diversity",
+            **({DIVERSITY_FEATURES: "diversity"} if self._encoder else {}),
         }
 
     def look(self, step: int, student: nn.Module) -> WatchPoint:
@@ -83,7 +83,7 @@ class Watch:
         if ALL_CORRECT in self._kinds:
             found[ALL_CORRECT] = metrics.verified(images, prompts)
         by_prompt = {name: values.unflatten(0, (-1, WATCHED_SEEDS)).mean(dim=1) for name, values in found.items()}
-        return by_prompt | {
-            DIVERSITY_PIXELS: metrics.pixel_diversity(images, WATCHED_SEEDS),
-            DIVERSITY_FEATURES: metrics.feature_diversity(self._encoder, images, WATCHED_SEEDS, self._batch),
-        }
+        by_prompt[DIVERSITY_PIXELS] = metrics.pixel_diversity(images, WATCHED_SEEDS)
+        if self._encoder:
+            by_prompt[DIVERSITY_FEATURES] = metrics.feature_diversity(self._encoder, images, WATCHED_SEEDS, self._batch)
+        return by_prompt

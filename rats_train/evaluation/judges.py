@@ -16,8 +16,8 @@ class Judges:
 
     Attributes:
         kinds: metric -> kind. Verifier and likeness appear when all prompts are of the embedded world, diversity when
-            a prompt has at least two pictures; its features are those of the first held-out reward, or of the first
-            reward if none is.
+            a prompt has at least two pictures; its features are those of the first held-out reward that has some, or
+            else of the first other one, and without any it is left out.
     """
 
     def __init__(self, recipe: Recipe, prompts: Sequence[str]) -> None:
@@ -25,7 +25,7 @@ class Judges:
         self._rewards = [*load_rewards(recipe.rewards.train), *heldout]
         for reward in self._rewards:
             reward.to(accelerator())
-        self._encoder = (heldout or self._rewards)[0]
+        self._encoder = metrics.encoder([*heldout, *self._rewards])
         self._per_prompt, self._batch = recipe.evaluation.images_per_prompt, recipe.evaluation.batch_size
         self._prompts = list(prompts)
         self.kinds: dict[str, Kind] = {
@@ -34,7 +34,9 @@ class Judges:
         if metrics.can_verify(prompts):
             self.kinds |= {ALL_CORRECT: "verifier", SCENE_LIKENESS: "realism"}
         if self._per_prompt > 1:
-            self.kinds |= {DIVERSITY_PIXELS: "diversity", DIVERSITY_FEATURES: "diversity"}
+            self.kinds[DIVERSITY_PIXELS] = "diversity"
+            if self._encoder:
+                self.kinds[DIVERSITY_FEATURES] = "diversity"
 
     def values(self, images: Tensor) -> dict[str, list[float]]:
         """Every metric of one arm's ``uint8[N, 3, H, W]`` pictures."""
@@ -46,5 +48,8 @@ class Judges:
             found[SCENE_LIKENESS] = metrics.scene_likeness(images, self._prompts)
         if self._per_prompt > 1:
             found[DIVERSITY_PIXELS] = metrics.pixel_diversity(images, self._per_prompt)
-            found[DIVERSITY_FEATURES] = metrics.feature_diversity(self._encoder, images, self._per_prompt, self._batch)
+            if self._encoder:
+                found[DIVERSITY_FEATURES] = metrics.feature_diversity(
+                    self._encoder, images, self._per_prompt, self._batch
+                )
         return {name: floats(values.tolist()) for name, values in found.items()}

@@ -25,6 +25,11 @@ def reward_values(reward: RewardModel, images: Tensor, prompts: Sequence[str], b
     return _in_batches(lambda part, rows: reward.score(part, prompts[rows]), images, batch_size)
 
 
+def encoder(rewards: Sequence[RewardModel]) -> RewardModel | None:
+    """The first reward whose features tell pictures apart; None if none has any."""
+    return next((reward for reward in rewards if reward.traits.has_features), None)
+
+
 def feature_diversity(reward: RewardModel, images: Tensor, per_prompt: int, batch_size: int) -> Tensor:
     """Mean pairwise cosine distance ``[P]`` between the images of a prompt, in the features of a reward model."""
     features = _in_batches(lambda part, _: reward.image_features(part), images, batch_size)

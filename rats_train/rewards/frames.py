@@ -15,11 +15,11 @@ class FrameReward:
 
     def __init__(self, reward: RewardModel) -> None:
         self._reward = reward
-        self.name, self.weight, self.differentiable = reward.name, reward.weight, reward.differentiable
+        self.name, self.weight, self.traits = reward.name, reward.weight, reward.traits
 
     def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        """Reward[B], of a video the mean over its frames; carries gradient if ``differentiable``."""
-        if images.ndim == 4:
+        """Reward[B], of a video the mean over its frames; carries gradient if it is differentiable."""
+        if images.ndim != 5:
             return self._reward.score(images, prompts)
         frames = images.shape[1]
         repeated = [prompt for prompt in prompts for _ in range(frames)]
@@ -31,6 +31,10 @@ class FrameReward:
             return self._reward.image_features(images)
         features = self._reward.image_features(images.flatten(0, 1)).view(*images.shape[:2], -1)
         return F.normalize(features.mean(dim=1), dim=-1)
+
+    def memory(self, images: int) -> int:
+        """Bytes of its weights, and about what is kept for the way back through ``images`` frames."""
+        return self._reward.memory(images)
 
     def to(self, device: torch.device | str) -> Self:
         """Move the model, in place."""

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rats_train.config import Recipe
-from rats_train.embedded import reward_folder, teacher_folder
+from rats_train.embedded import teacher_folder
 from rats_train.errors import UserError
 from rats_train.files import read_json, sha256_file, sha256_tree, write_json
+from rats_train.rewards.digest import reward_digest
 from rats_train.sampling.horizons import align_horizons
 from rats_train.sampling.schedule import student_sigmas, teacher_sigmas
 from rats_train.trajectories.prompts import PromptSource
@@ -91,10 +92,7 @@ def planned_manifest(recipe: Recipe) -> Manifest:
         seed=recipe.trajectory_seed,
         count=wanted.count,
         shard_size=wanted.shard_size,
-        rewards={
-            spec.name: _digest(reward_folder(spec.path), f"the path of reward {spec.name}")
-            for spec in recipe.rewards.train
-        },
+        rewards={spec.name: reward_digest(spec) for spec in recipe.rewards.train},
     )
 
 

@@ -15,8 +15,9 @@ from rats_train.methods import policy_gradient
 from rats_train.methods.base import STUDENT, Role
 from rats_train.methods.build import build_method
 from rats_train.methods.start import draw_budget
-from rats_train.rewards.base import check_finite
+from rats_train.rewards.base import Traits
 from rats_train.rewards.build import combine
+from rats_train.rewards.checks import check_finite
 from rats_train.sampling.stochastic import STEPS, StochasticRollout, stochastic_rollout
 from rats_train.trajectories.reader import TrajectoryStore
 from tests.unit.methods.conftest import ROWS, Case, changed, gradients, with_method
@@ -25,7 +26,7 @@ from tests.unit.methods.conftest import ROWS, Case, changed, gradients, with_met
 class Brightness:
     """A reward without a gradient: the share of pixels above a threshold."""
 
-    name, weight, differentiable = "one", 1.0, False
+    name, weight, traits = "one", 1.0, Traits(differentiable=False, low=0.0, high=2.0)
 
     def __init__(self, threshold: float = 0.5) -> None:
         self.threshold = threshold

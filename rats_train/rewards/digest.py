@@ -1,0 +1,40 @@
+"""What a reward's scores depend on beside the pictures, as one digest."""
+
+import hashlib
+from pathlib import Path
+
+from rats_train.config import RewardSpec
+from rats_train.embedded import reward_folder
+from rats_train.errors import UserError
+from rats_train.files import sha256_file, sha256_tree
+from rats_train.rewards.extras import extra_version
+from rats_train.world import verifier
+
+
+def reward_digest(spec: RewardSpec) -> str:
+    """Hex SHA-256 over the kind, the files or the package behind it, and the statistics; weight and name stay out.
+
+    Raises:
+        UserError: the folder that ``spec`` names is missing.
+    """
+    content = _content(spec)
+    if spec.kind == "clip" and not spec.statistics:
+        return content  # known by this digest before there were other kinds
+    scale = f"{spec.statistics.mean} {spec.statistics.std}" if spec.statistics else ""
+    return hashlib.sha256(f"{spec.kind}\n{content}\n{scale}".encode()).hexdigest()
+
+
+def _content(spec: RewardSpec) -> str:
+    if spec.kind == "verifier":
+        world = Path(verifier.__file__).parent
+        code = "".join(sha256_file(file) for file in sorted(world.glob("*.py")))
+        return code + sha256_tree(world / "art")
+    if spec.path is None:
+        return extra_version(spec.kind, spec.name)
+    folder = reward_folder(spec.path)
+    if not folder.is_dir():
+        raise UserError(
+            f"The path of reward {spec.name} names {folder}, and there is no such folder: write embedded:a, "
+            "embedded:b, or a folder that exists."
+        )
+    return sha256_tree(folder)
