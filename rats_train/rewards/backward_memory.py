@@ -1,5 +1,7 @@
 """About how much a frozen transformer keeps for the way back to its pixels."""
 
+from transformers import BlipVisionConfig, CLIPVisionConfig
+
 # Tensors of a token's width that a block keeps: inputs of both norms, queries, keys, values and what they give, and the
 # middle of the MLP, which is four wide and kept before and behind its activation. Weights that are frozen need no
 # inputs of their own.
@@ -12,6 +14,8 @@ def kept_for_backward(*, layers: int, tokens: int, width: int) -> int:
     return _FLOAT * layers * tokens * width * _KEPT_PER_BLOCK
 
 
-def patches(image_size: int, patch_size: int) -> int:
+def patches(vision: CLIPVisionConfig | BlipVisionConfig) -> int:
     """Tokens of one picture in a vision tower, its class token included."""
-    return (image_size // patch_size) ** 2 + 1
+    assert isinstance(vision.image_size, int)
+    assert isinstance(vision.patch_size, int)
+    return (vision.image_size // vision.patch_size) ** 2 + 1

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +69,7 @@ class Reward(nn.Module, ABC):
             the reward is (value - mean) / std, so that rewards of other scales can be summed with it.
     """
 
-    traits: ClassVar[Traits]
+    traits: Traits
 
     def __init__(self, name: str, weight: float = 1.0, statistics: Statistics | None = None) -> None:
         super().__init__()

@@ -70,5 +70,4 @@ class ClipFeatures(Reward):
 
     def _kept_per_image(self) -> int:
         vision = self._model.config.vision_config
-        tokens = patches(vision.image_size, vision.patch_size)
-        return kept_for_backward(layers=vision.num_hidden_layers, tokens=tokens, width=vision.hidden_size)
+        return kept_for_backward(layers=vision.num_hidden_layers, tokens=patches(vision), width=vision.hidden_size)

@@ -93,10 +93,10 @@ class ImageReward(Reward):
 
     def _pixels(self, images: Tensor) -> Tensor:
         size = self._network.vision.config.image_size
+        assert isinstance(size, int)
         return (square(images, size, cut=True) - self._mean) / self._std
 
     def _kept_per_image(self) -> int:
         vision, text = self._network.vision.config, self._network.text.config
-        tokens = patches(vision.image_size, vision.patch_size)
-        seen = kept_for_backward(layers=vision.num_hidden_layers, tokens=tokens, width=vision.hidden_size)
+        seen = kept_for_backward(layers=vision.num_hidden_layers, tokens=patches(vision), width=vision.hidden_size)
         return seen + kept_for_backward(layers=text.num_hidden_layers, tokens=TOKENS, width=text.hidden_size)

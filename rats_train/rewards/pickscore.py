@@ -16,7 +16,8 @@ class PickScoreReward(ClipFeatures):
     traits = Traits(differentiable=True, low=-100.0, high=100.0, has_features=True, batch_size=64)
 
     def _values(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        return self._model.logit_scale.exp() * self._cosine(images, prompts)
+        scale: Tensor = self._model.logit_scale.exp()
+        return scale * self._cosine(images, prompts)
 
     def _fitted(self, images: Tensor, size: int) -> Tensor:
         return square(images, size, cut=True)

@@ -1,8 +1,8 @@
-"""Pictures as vision towers want them: the shorter side to one size, the middle square, CLIP's mean and deviation.
+"""Pictures as vision towers want them: the shorter side to one size, and the middle square.
 
-All on tensors, so that gradient passes. A package that resizes 8-bit pictures gets its overshoot cut and its shades
-rounded to whole ones; ``cut`` does the first. The second has no gradient and is left out: it moves a pixel by less
-than one and a half shades of 255.
+All on tensors, so that gradient passes. A package that resizes 8-bit pictures does so across, then down, and behind
+each it cuts the filter's overshoot and rounds to whole shades. Cutting is done here too where asked for; rounding has
+no gradient and is left out, which moves a pixel by less than one and a half shades of 255.
 """
 
 from typing import Final
@@ -29,10 +29,18 @@ def square(images: Tensor, size: int, *, cut: bool) -> Tensor:
     short = min(height, width)
     if short != size:
         height, width = size * height // short, size * width // short
-        images = F.interpolate(images, size=(height, width), mode="bicubic", antialias=True)
-        images = images.clamp(0, 1) if cut else images
+        images = _resized_as_bytes(images, height, width) if cut else _resized(images, height, width)
     top, left = round((height - size) / 2), round((width - size) / 2)
     return images[..., top : top + size, left : left + size]
+
+
+def _resized_as_bytes(images: Tensor, height: int, width: int) -> Tensor:
+    across = _resized(images, images.shape[-2], width).clamp(0, 1)
+    return _resized(across, height, width).clamp(0, 1)
+
+
+def _resized(images: Tensor, height: int, width: int) -> Tensor:
+    return F.interpolate(images, size=(height, width), mode="bicubic", antialias=True)
 
 
 def enlarged(images: Tensor, size: int) -> Tensor:

@@ -76,6 +76,18 @@ def test_a_method_without_a_teacher_refuses_a_moving_one(name: str) -> None:
         load_recipe("emoji", [f"method.name={name}", "teacher.source=ema"])
 
 
+@pytest.mark.parametrize("name", ["rats", "reward_only"])
+@pytest.mark.parametrize("kind", ["verifier", "nsfw"])
+def test_a_method_that_needs_gradient_refuses_a_reward_without(name: str, kind: str) -> None:
+    blind = f"rewards.train=[{{name: mine, kind: {kind}}}]"
+    message = rf"method {name} .* mine \(kind {kind}\) has none; put it under rewards.heldout, or .*rats_grpo or grpo"
+    with pytest.raises(UserError, match=message):
+        load_recipe("emoji", [blind, f"method.name={name}"])
+    for other in ("distill", "grpo", "rats_grpo"):
+        assert load_recipe("emoji", [blind, f"method.name={other}"]).rewards.train[0].kind == kind
+    load_recipe("emoji", [blind.replace("train", "heldout"), f"method.name={name}"])
+
+
 def test_the_digest_sees_every_value() -> None:
     digest = recipe_digest(load_recipe("emoji"))
     assert len(digest) == 12
@@ -110,6 +122,24 @@ def test_the_digest_sees_every_value() -> None:
         ("student.steps=[60]", "student.steps [60] has more steps than teacher.steps 50"),
         ("student.steps=[3, 3]", "student.steps [3, 3] names one thing twice"),
         ("rewards.heldout=[{name: reward_a, path: x}]", "rewards ['reward_a', 'reward_a'] names one thing twice"),
+        (
+            "rewards.train=[{name: a, kind: clipp, path: b}]",
+            "rewards.train.0.kind is 'clipp'; it must be 'clip', 'hpsv2'",
+        ),
+        (
+            "rewards.train=[{name: a, kind: hpsv2}]",
+            "reward a of kind hpsv2 names no path; add the folder of its model.",
+        ),
+        ("rewards.heldout=[{name: a, kind: nsfw, path: b}]", "reward a of kind nsfw has no model of its own; take its"),
+        (
+            "rewards.train=[{name: a, kind: ocr}]",
+            "reward a is of kind ocr, too slow to train on; put it under rewards.h",
+        ),
+        ("rewards.heldout=[{name: a, path: b, statistics: {men: 0, std: 1}}]", "statistics.men; did you mean mean?"),
+        (
+            "rewards.heldout=[{name: a, path: b, statistics: {mean: 0, std: 0}}]",
+            "statistics.std is 0; it must be greater",
+        ),
         ("training.steps", 'Override "training.steps" is not of the form key.key=value'),
         ("=3", 'Override "=3" is not of the form key.key=value'),
         ("seed.x=1", "seed is a single value and has no keys below it"),

@@ -27,7 +27,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
             f"{path} is no checkpoint of tensors alone, or it is damaged: download it again, from its own source."
         ) from error
     weights = found.get("state_dict", found) if isinstance(found, dict) else {}
-    if not weights or not all(isinstance(weight, Tensor) for weight in weights.values()):
+    if (
+        not isinstance(weights, dict)
+        or not weights
+        or not all(isinstance(weight, Tensor) for weight in weights.values())
+    ):
         raise UserError(f"{path} holds no state dict: name the file that the reward model was released as.")
     return dict(weights)
 

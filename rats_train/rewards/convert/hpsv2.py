@@ -72,7 +72,7 @@ def to_transformers(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def _config(weights: Mapping[str, Tensor], ends: Mapping[str, int]) -> CLIPConfig:
+def _config(weights: Mapping[str, Tensor], ends: dict[str, int]) -> CLIPConfig:
     width, _, patch, _ = shape(weights, "visual.conv1.weight")
     patches = shape(weights, "visual.positional_embedding")[0] - 1
     positions, text_width = shape(weights, "positional_embedding")

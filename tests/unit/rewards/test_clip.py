@@ -45,7 +45,7 @@ def test_gradient_reaches_every_pixel_and_no_weight(reward: ClipReward) -> None:
 
 
 def test_climbing_the_gradient_raises_the_reward(reward: ClipReward) -> None:
-    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    images = (0.1 + 0.8 * torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))).requires_grad_()
     before = reward.score(images, PROMPTS)
     (gradient,) = torch.autograd.grad(before.sum(), images)
     after = reward.score(images + 0.01 * gradient / gradient.abs().max(), PROMPTS)
@@ -65,11 +65,12 @@ def test_combine_weighs_each_reward(tiny_reward_dir: Path) -> None:
     torch.testing.assert_close(combine(rewards, images, PROMPTS), 2.5 * rewards[0].score(images, PROMPTS))
 
 
-def test_non_finite_reward_names_the_reward_and_the_prompt(reward: ClipReward) -> None:
-    images = torch.rand(2, 3, 64, 64)
-    images[1, 0, 0, 0] = torch.nan
-    with pytest.raises(UserError, match=r'^Reward tiny is nan for the prompt "one fox": [^\n]*$'):
-        reward.score(images, PROMPTS)
+def test_a_broken_checkpoint_names_the_reward_and_the_prompt(tiny_reward_dir: Path) -> None:
+    reward = ClipReward(tiny_reward_dir, "tiny")
+    with torch.no_grad():
+        reward._model.visual_projection.weight[0, 0] = torch.nan
+    with pytest.raises(UserError, match=r'^Reward tiny is nan for the prompt "two owls": [^\n]*$'):
+        reward.score(torch.rand(2, 3, 64, 64), PROMPTS)
 
 
 def test_missing_folder_is_one_line(tmp_path: Path) -> None:
