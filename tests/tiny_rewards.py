@@ -91,7 +91,7 @@ def signs(words: list[str]) -> Tensor:
     cards = []
     for text in words:
         card = Image.new("RGB", (256, 256), "white")
-        ImageDraw.Draw(card).text((20, 90), text, "black", ImageFont.load_default(56))
+        ImageDraw.Draw(card).text((20, 90), text, "black", ImageFont.load_default(40))
         cards.append(torch.frombuffer(bytearray(card.tobytes()), dtype=torch.uint8).view(256, 256, 3).permute(2, 0, 1))
     return torch.stack(cards) / 255
 

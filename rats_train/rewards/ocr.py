@@ -1,7 +1,6 @@
 """Is the text that a prompt quotes to be read in the picture?"""
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,6 +22,9 @@ _READABLE: Final = 256  # pixels a side; letters of smaller pictures are too sma
 class OcrReward(Reward):
     """Share of the quoted words of a prompt that PP-OCR reads in its picture, whatever their case and order; in [0, 1].
 
+    The reader often loses the spaces of a line, so a word counts as read wherever its letters stand in a line; each
+    letter counts once, long words first.
+
     Raises:
         UserError: the optional dependencies ``ocr`` are missing; on scoring, a prompt quotes no words.
     """
@@ -37,13 +39,13 @@ class OcrReward(Reward):
         wanted = [self._quoted_words(prompt) for prompt in prompts]
         pictures = as_bytes(enlarged(images, _READABLE))
         shares = [
-            (words & self._read(picture)).total() / words.total()
-            for words, picture in zip(wanted, pictures, strict=True)
+            _count(words, self._read(picture)) / len(words) for words, picture in zip(wanted, pictures, strict=True)
         ]
         return torch.tensor(shares, device=images.device)
 
-    def _quoted_words(self, prompt: str) -> Counter[str]:
-        words = _words(" ".join(straight or curly for straight, curly in _QUOTED.findall(prompt)))
+    def _quoted_words(self, prompt: str) -> list[str]:
+        quoted = " ".join(straight or curly for straight, curly in _QUOTED.findall(prompt))
+        words = re.findall(r"\w+", quoted.casefold())
         if not words:
             raise UserError(
                 f"Reward {self.name} reads the words that a prompt puts in double quotes, and there are none in "
@@ -51,10 +53,15 @@ class OcrReward(Reward):
             )
         return words
 
-    def _read(self, picture: NDArray[np.uint8]) -> Counter[str]:
+    def _read(self, picture: NDArray[np.uint8]) -> str:
         lines, _ = self._reader(picture[..., ::-1])  # it takes blue first
-        return _words(" ".join(text for _, text, _ in lines or []))
+        return " ".join(re.sub(r"\W", "", text.casefold()) for _, text, _ in lines or [])
 
 
-def _words(text: str) -> Counter[str]:
-    return Counter(re.findall(r"\w+", text.casefold()))
+def _count(words: Sequence[str], text: str) -> int:
+    """How many of ``words`` stand in ``text``, none of its letters counted twice."""
+    found = 0
+    for word in sorted(words, key=len, reverse=True):
+        if word in text:
+            found, text = found + 1, text.replace(word, " ", 1)
+    return found

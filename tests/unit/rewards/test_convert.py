@@ -173,7 +173,7 @@ def test_image_reward_is_found_again(blip: ImageRewardNetwork, tmp_path: Path) -
     vision, text = reward._network.vision.config, reward._network.text.config
     assert (vision.num_attention_heads, vision.layer_norm_eps, vision.image_size) == (16, 1e-6, 32)
     assert (text.num_attention_heads, text.layer_norm_eps, text.hidden_act) == (12, 1e-12, "gelu")
-    assert reward.score(noise(), PROMPTS).std() > 1e-4
+    assert reward.score(noise(), PROMPTS).std() > 1e-6
 
 
 def test_the_aesthetic_head_goes_beside_its_clip_model(tiny_reward_dir: Path, tmp_path: Path) -> None:

@@ -137,8 +137,8 @@ def test_a_missing_package_names_the_extra_that_brings_it(kind: str, monkeypatch
 def test_reading_counts_words_whatever_their_case() -> None:
     pytest.importorskip("rapidocr_onnxruntime")
     reward = OcrReward("text")
-    prompts = ['a card "new" “SHOP”', 'a card "new shop"', 'a card "open"']
-    assert reward.score(signs(["NEW", "NEW SHOP", "SHOP"]), prompts).tolist() == [0.5, 1, 0]
+    prompts = ['a card "new" “SHOP”', 'a card "new shop"', 'a card "open"', 'a card "new new"']
+    assert reward.score(signs(["NEW", "NEW SHOP", "SHOP", "NEW"]), prompts).tolist() == [0.5, 1, 0, 0.5]
     with pytest.raises(UserError, match="there are none in 'a card': quote what is to be written"):
         reward.score(signs(["NEW"]), ["a card"])
 
