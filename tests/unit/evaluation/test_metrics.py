@@ -1,7 +1,9 @@
 import pytest
 import torch
 
+from rats_train.config import RewardSpec
 from rats_train.evaluation import metrics
+from rats_train.rewards.build import load_reward
 from rats_train.rewards.clip import ClipReward
 from rats_train.world.renderer import render
 from rats_train.world.scene import Scene
@@ -27,6 +29,12 @@ def test_feature_diversity_is_zero_for_equal_pictures_and_grows_with_difference(
     same, different = metrics.feature_diversity(reward, images, 2, batch_size=3).tolist()
     assert same == pytest.approx(0, abs=1e-6)
     assert different > 1e-4
+
+
+def test_the_first_reward_with_features_tells_pictures_apart(reward):
+    rules = load_reward(RewardSpec(name="rules", kind="verifier"))
+    assert metrics.encoder([rules, reward]) is reward
+    assert metrics.encoder([rules]) is None
 
 
 def test_rewards_do_not_depend_on_the_batch(reward):
