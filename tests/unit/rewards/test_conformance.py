@@ -73,6 +73,8 @@ def test_the_reward_moves_with_all_that_it_holds(case: Case) -> None:
     moved = load_reward(case.spec).to("meta")
     assert isinstance(moved, Reward)
     assert {each.device.type for each in (*moved.parameters(), *moved.buffers())} <= {"meta"}
+    # A tensor that is neither would have stayed behind.
+    assert not any(isinstance(value, torch.Tensor) for module in moved.modules() for value in vars(module).values())
 
 
 def test_gradient_reaches_the_pixels_where_declared_and_no_weight(case: Case, reward: Reward) -> None:
