@@ -22,7 +22,7 @@ Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Horizons = Literal["all", "final"]
+Horizons = Literal["all", "later", "final"]
 
 
 class Section(BaseModel):
@@ -73,8 +73,10 @@ class RatsMethod(Section):
     """RATS: loss = reward + ``alpha`` * gate * shaping, the gate of temperature ``tau`` (in units of the reward).
 
     ``gate: hard`` follows the teacher wholly where it is better and nowhere else; ``tau`` then plays no part.
-    ``horizons: final`` matches the results alone, ``all`` each student step besides. ``backprop_steps`` lets the
-    reward's gradient through the last k student steps only; null lets it through all.
+    ``horizons: final`` matches the results alone, ``all`` each student step besides, ``later`` each but the first,
+    where all that either side sees is noise. ``fresh_noises`` is how often each prompt is drawn again, from noise that
+    is new in every step, for the reward alone. ``backprop_steps`` lets the reward's gradient through the last k student
+    steps only; null lets it through all.
     """
 
     name: Literal["rats"] = "rats"
@@ -84,6 +86,7 @@ class RatsMethod(Section):
     horizons: Horizons = "all"
     cosine_weight: Weight = 1.0
     l2_weight: Weight = 1.0
+    fresh_noises: Annotated[int, Field(ge=0)] = 0
     backprop_steps: Count | None = None
 
 
