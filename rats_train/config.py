@@ -100,9 +100,13 @@ class DistillMethod(Section):
 
 
 class RewardOnlyMethod(Section):
-    """The reward alone, straight through the last ``backprop_steps`` student steps (null: all); no teacher."""
+    """The reward alone, straight through the last ``backprop_steps`` student steps (null: all); no teacher.
+
+    ``fresh_noises`` is how often each prompt is drawn again, from noise that is new in every step.
+    """
 
     name: Literal["reward_only"] = "reward_only"
+    fresh_noises: Annotated[int, Field(ge=0)] = 0
     backprop_steps: Count | None = None
 
 

@@ -2,13 +2,9 @@
 
 Student and teacher start from one prompt and one noise. The student's x0 prediction at each of its steps is drawn to
 the teacher's at the nearest noise level, as strongly as the teacher's reward is above the student's; the student's own
-reward is maximised straight through chain, decoder and reward model:
+reward is maximised straight through chain, decoder and reward model, from ``fresh_noises`` besides:
 
     L = -R_S + alpha * mean_i( g_i * shaping_i ),    g = sg[ sigmoid((R_T - R_S) / tau) ]
-
-The gate compares two pictures from one noise, so shaping has the noises that the teacher has drawn. A store of them is
-small, and a student learns them by heart; the reward needs no teacher, so it is maximised on ``fresh_noises`` of every
-prompt besides. The latter is ours: the paper rolls its teacher out anew in every step.
 
 The authors' figure prints the gate with the other sign; text and page describe this one: shaping is stronger where
 the teacher is better. One student serves every budget: its step count is drawn anew in every step.
@@ -21,9 +17,10 @@ from torch import Tensor
 
 from rats_train.config import RatsMethod, Recipe
 from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
+from rats_train.methods.fresh_noise import fresh_rewards, fresh_samples, summarise_rewards
 from rats_train.methods.pairs import Pairing, gated_shaping
 from rats_train.methods.scoring import score
-from rats_train.methods.start import Start, begin, begin_anew, student_rollout
+from rats_train.methods.start import begin
 from rats_train.methods.summary import comparison, mean_nfe, summarise_comparison, summarise_gate
 from rats_train.trajectories.prompts import PromptBatch
 
@@ -47,33 +44,20 @@ class Rats:
         pair = self._pairing.roll(batch, start, context, settings.backprop_steps)
         reward = score(pair.final, batch.prompts, context)
         shaping = gated_shaping(pair, reward, settings)
-        fresh = self._fresh_rewards(batch, start, context)
+        fresh = fresh_rewards(self._recipe, settings, batch, start, context)
         return StepResult(
             losses={STUDENT: settings.alpha * shaping.loss - torch.cat([reward, fresh.flatten()]).mean()},
             samples=comparison(start.nfe, reward, pair.teacher_reward)
             | {"gate": shaping.gate, "shaping": shaping.distances.detach().mean(dim=1)}
-            | ({"reward_fresh": fresh.detach().mean(dim=1)} if settings.fresh_noises else {}),
+            | fresh_samples(fresh),
         )
-
-    def _fresh_rewards(self, batch: PromptBatch, start: Start, context: StepContext) -> Tensor:
-        """Rewards[B, fresh_noises] of the same prompts at the same budget, with gradient."""
-        times = self._settings.fresh_noises
-        if not times:
-            return start.noise.new_empty(len(batch), 0)
-        anew = begin_anew(self._recipe, batch, start, context.step, times)
-        chain = student_rollout(anew, context, self._settings.backprop_steps)
-        prompts = [prompt for prompt in batch.prompts for _ in range(times)]
-        return score(chain.final, prompts, context).view(len(batch), times)
 
     def summarise(self, samples: Mapping[str, Tensor]) -> dict[str, float]:
         """The parts of the loss, both rewards, their gap, and how far the gate is open."""
-        reward, times = samples["reward_student"], self._settings.fresh_noises
-        fresh = samples.get("reward_fresh", reward)
         return {
             "nfe": mean_nfe(samples),
-            "reward_loss": -float((reward + times * fresh).mean() / (1 + times)),
+            **summarise_rewards(samples, self._settings.fresh_noises),
             "shaping": float((samples["gate"] * samples["shaping"]).mean()),
             **summarise_comparison(samples),
             **summarise_gate(samples["gate"]),
-            **({"reward_fresh": float(fresh.mean())} if times else {}),
         }

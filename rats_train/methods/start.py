@@ -1,6 +1,6 @@
 """Where the student's chains of one batch begin, and the deterministic one from there."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -41,13 +41,6 @@ def begin(recipe: Recipe, batch: PromptBatch, context: StepContext) -> Start:
     embeds = context.model.encode_prompts(batch.prompts)
     noise = initial_noise(batch.seeds, context.model.latent_shape).to(embeds.context.device)
     return Start(noise, embeds, student_sigmas(recipe, draw_budget(recipe, context.step)))
-
-
-def begin_anew(recipe: Recipe, batch: PromptBatch, start: Start, step: int, times: int) -> Start:
-    """Each row of ``start``, that of ``batch``, ``times`` times in succession, from noise that no other step draws."""
-    seeds = [derived_seed(recipe.seed, "fresh", step, row, time) for row in batch.rows for time in range(times)]
-    noise = initial_noise(seeds, tuple(start.noise.shape[1:])).to(start.noise.device)
-    return replace(start.repeated(times), noise=noise)
 
 
 def draw_budget(recipe: Recipe, step: int) -> int:
