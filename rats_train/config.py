@@ -74,8 +74,7 @@ class RatsMethod(Section):
 
     ``gate: hard`` follows the teacher wholly where it is better and nowhere else; ``tau`` then plays no part.
     ``horizons: final`` matches the results alone, ``all`` each student step besides, ``later`` each but the first,
-    where all that either side sees is noise. ``fresh_noises`` is how often each prompt is drawn again, from noise that
-    is new in every step, for the reward alone. ``backprop_steps`` lets the reward's gradient through the last k student
+    where all that either side sees is noise. ``backprop_steps`` lets the reward's gradient through the last k student
     steps only; null lets it through all.
     """
 
@@ -86,7 +85,6 @@ class RatsMethod(Section):
     horizons: Horizons = "all"
     cosine_weight: Weight = 1.0
     l2_weight: Weight = 1.0
-    fresh_noises: Annotated[int, Field(ge=0)] = 0
     backprop_steps: Count | None = None
 
 
@@ -100,13 +98,9 @@ class DistillMethod(Section):
 
 
 class RewardOnlyMethod(Section):
-    """The reward alone, straight through the last ``backprop_steps`` student steps (null: all); no teacher.
-
-    ``fresh_noises`` is how often each prompt is drawn again, from noise that is new in every step.
-    """
+    """The reward alone, straight through the last ``backprop_steps`` student steps (null: all); no teacher."""
 
     name: Literal["reward_only"] = "reward_only"
-    fresh_noises: Annotated[int, Field(ge=0)] = 0
     backprop_steps: Count | None = None
 
 

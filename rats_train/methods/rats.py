@@ -2,7 +2,7 @@
 
 Student and teacher start from one prompt and one noise. The student's x0 prediction at each of its steps is drawn to
 the teacher's at the nearest noise level, as strongly as the teacher's reward is above the student's; the student's own
-reward is maximised straight through chain, decoder and reward model, from ``fresh_noises`` besides:
+reward is maximised straight through chain, decoder and reward model:
 
     L = -R_S + alpha * mean_i( g_i * shaping_i ),    g = sg[ sigmoid((R_T - R_S) / tau) ]
 
@@ -12,12 +12,10 @@ the teacher is better. One student serves every budget: its step count is drawn 
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from rats_train.config import RatsMethod, Recipe
 from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
-from rats_train.methods.fresh_noise import fresh_rewards, fresh_samples, summarise_rewards
 from rats_train.methods.pairs import Pairing, gated_shaping
 from rats_train.methods.scoring import score
 from rats_train.methods.start import begin
@@ -44,19 +42,17 @@ class Rats:
         pair = self._pairing.roll(batch, start, context, settings.backprop_steps)
         reward = score(pair.final, batch.prompts, context)
         shaping = gated_shaping(pair, reward, settings)
-        fresh = fresh_rewards(self._recipe, settings, batch, start, context)
         return StepResult(
-            losses={STUDENT: settings.alpha * shaping.loss - torch.cat([reward, fresh.flatten()]).mean()},
+            losses={STUDENT: settings.alpha * shaping.loss - reward.mean()},
             samples=comparison(start.nfe, reward, pair.teacher_reward)
-            | {"gate": shaping.gate, "shaping": shaping.distances.detach().mean(dim=1)}
-            | fresh_samples(fresh),
+            | {"gate": shaping.gate, "shaping": shaping.distances.detach().mean(dim=1)},
         )
 
     def summarise(self, samples: Mapping[str, Tensor]) -> dict[str, float]:
         """The parts of the loss, both rewards, their gap, and how far the gate is open."""
         return {
             "nfe": mean_nfe(samples),
-            **summarise_rewards(samples, self._settings.fresh_noises),
+            "reward_loss": -float(samples["reward_student"].mean()),
             "shaping": float((samples["gate"] * samples["shaping"]).mean()),
             **summarise_comparison(samples),
             **summarise_gate(samples["gate"]),

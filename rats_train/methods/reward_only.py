@@ -7,12 +7,10 @@ A baseline: RATS without its teacher (alpha = 0). Stored trajectories serve to r
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from rats_train.config import Recipe, RewardOnlyMethod
 from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
-from rats_train.methods.fresh_noise import fresh_rewards, fresh_samples, summarise_rewards
 from rats_train.methods.scoring import score
 from rats_train.methods.start import begin, student_rollout
 from rats_train.methods.summary import comparison, mean_nfe, summarise_comparison
@@ -39,17 +37,16 @@ class RewardOnly:
         start = begin(self._recipe, batch, context)
         chain = student_rollout(start, context, self._settings.backprop_steps)
         reward = score(chain.final, batch.prompts, context)
-        fresh = fresh_rewards(self._recipe, self._settings, batch, start, context)
         teacher_reward = self._teacher.reward(batch).to(reward.device)
         return StepResult(
-            losses={STUDENT: -torch.cat([reward, fresh.flatten()]).mean()},
-            samples=comparison(start.nfe, reward, teacher_reward) | fresh_samples(fresh),
+            losses={STUDENT: -reward.mean()},
+            samples=comparison(start.nfe, reward, teacher_reward),
         )
 
     def summarise(self, samples: Mapping[str, Tensor]) -> dict[str, float]:
         """The loss, both rewards and their gap."""
         return {
             "nfe": mean_nfe(samples),
-            **summarise_rewards(samples, self._settings.fresh_noises),
+            "reward_loss": -float(samples["reward_student"].mean()),
             **summarise_comparison(samples),
         }

@@ -10,7 +10,6 @@ from rats_train.methods.start import draw_budget
 from rats_train.models.sd3 import SD3
 from rats_train.rewards.base import RewardModel
 from rats_train.trajectories.prompts import PromptSource
-from rats_train.trajectories.reader import TrajectoryStore
 from tests.unit.methods.conftest import ROWS, Case, changed, gradients
 
 
@@ -70,35 +69,6 @@ def test_every_step_of_the_chain_is_matched_and_the_result_too(case: Case, horiz
     assert (0 in touched) == (not skipped)
     batch.final.add_(1)
     assert not torch.equal(case.step(recipe).samples["shaping"], before)
-
-
-def test_fresh_noises_raise_the_reward_of_the_same_prompts_from_noise_of_no_store(case: Case) -> None:
-    alone, recipe = case.step().samples, changed(case.recipe, "method", alpha=2, fresh_noises=2)
-    result = case.step(recipe)
-    samples = result.samples
-    assert torch.equal(samples["reward_student"], alone["reward_student"])
-    assert torch.equal(samples["gate"], alone["gate"])
-    assert not torch.equal(samples["reward_fresh"], alone["reward_student"])
-    reward = (samples["reward_student"] + 2 * samples["reward_fresh"]).mean() / 3
-    shaping = (samples["gate"] * samples["shaping"]).mean()
-    torch.testing.assert_close(result.losses[STUDENT].detach(), 2 * shaping - reward)
-    summary = build_method(recipe).summarise(samples)
-    assert summary["reward_loss"] == pytest.approx(-float(reward))
-    assert summary["reward_fresh"] == pytest.approx(float(samples["reward_fresh"].mean()))
-
-
-def test_fresh_noise_is_of_row_and_step_alone_and_reaches_the_student(case: Case, store: TrajectoryStore) -> None:
-    recipe = changed(case.recipe, "method", alpha=0, fresh_noises=2)
-    first, again = (case.step(recipe).samples["reward_fresh"] for _ in range(2))
-    assert torch.equal(first, again)
-    cycle = len(recipe.student.steps) * 10
-    same_budget = next(step for step in range(1, cycle) if draw_budget(recipe, step) == draw_budget(recipe, 0))
-    assert not torch.equal(case.step(recipe, step=same_budget).samples["reward_fresh"], first)
-    turned = Case(recipe, case.model, case.rewards, store.batch(ROWS[::-1]))
-    torch.testing.assert_close(turned.step(recipe).samples["reward_fresh"], first.flip(0), atol=1e-5, rtol=0)
-    plain = case.gradients(changed(recipe, "method", fresh_noises=0))
-    # Of three noises one is the row's own: without a gradient from the others a third of the plain one would be left.
-    assert any(not torch.allclose(3 * value, plain[name], rtol=1e-2) for name, value in case.gradients(recipe).items())
 
 
 def test_a_final_horizon_matches_the_result_alone(case: Case) -> None:
