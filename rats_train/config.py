@@ -7,31 +7,20 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from rats_train.errors import UserError
 from rats_train.recipe_error import explain
+from rats_train.recipe_rewards import PACKAGED_KINDS, Rewards
+from rats_train.recipe_section import Count, Positive, Section, Seed, Weight
 from rats_train.resolution import Resolution
 
 _RECIPES = Path(__file__).parent / "recipes"
 
-Count = Annotated[int, Field(ge=1)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Horizons = Literal["all", "final"]
-RewardKind = Literal["clip", "hpsv2", "pickscore", "image_reward", "aesthetic", "ocr", "verifier", "nsfw"]
-PACKAGED_KINDS: Final[frozenset[RewardKind]] = frozenset({"ocr", "verifier", "nsfw"})
-"""Kinds of reward that bring their weights or rules along: they have no path, and no gradient."""
-
-
-class Section(BaseModel):
-    """A part of a recipe: frozen, and closed to keys it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Horizons = Literal["all", "later", "final"]
 
 
 class Teacher(Section):
@@ -53,61 +42,17 @@ class Student(Section):
     """The few-step schedule: ``steps`` are the budgets that one checkpoint serves, each drawn from sigma 1 down to
     ``terminal_sigma`` and from there to 0. The student runs without guidance."""
 
-    steps: Annotated[list[Annotated[int, Field(ge=2, le=1000)]], Field(min_length=1)] = [3, 5, 8]
+    steps: list[Annotated[int, Field(ge=2, le=1000)]] = Field(default_factory=lambda: [3, 5, 8], min_length=1)
     terminal_sigma: Annotated[float, Field(gt=0, lt=1)] = 0.25
-
-
-class Statistics(Section):
-    """Mean and standard deviation of a reward's raw values, measured once; the reward is then (value - mean) / std."""
-
-    mean: Annotated[float, Field(allow_inf_nan=False)]
-    std: Positive
-
-
-class RewardSpec(Section):
-    """A reward model of one ``kind`` and its share of the sum.
-
-    ``path`` is ``embedded:a``, ``embedded:b``, or a folder or hub id of that kind of model; the kinds ``ocr``,
-    ``verifier`` and ``nsfw`` have none. ``statistics`` bring rewards of different scales to one; null leaves the raw
-    value.
-    """
-
-    name: Annotated[str, Field(min_length=1)]
-    kind: RewardKind = "clip"
-    path: str | None = None
-    weight: Positive = 1.0
-    statistics: Statistics | None = None
-
-    @model_validator(mode="after")
-    def _path_fits_kind(self) -> Self:
-        if self.path is None and self.kind not in PACKAGED_KINDS:
-            raise ValueError(f"reward {self.name} of kind {self.kind} names no path; add the folder of its model")
-        if self.path is not None and self.kind in PACKAGED_KINDS:
-            raise ValueError(f"reward {self.name} of kind {self.kind} has no model of its own; take its path away")
-        return self
-
-
-class Rewards(Section):
-    """Rewards that are trained on, and rewards that only judge."""
-
-    train: Annotated[list[RewardSpec], Field(min_length=1)]
-    heldout: list[RewardSpec] = []
-
-    @model_validator(mode="after")
-    def _readers_only_judge(self) -> Self:
-        """A reader of text takes a quarter of a second a picture."""
-        readers = [spec.name for spec in self.train if spec.kind == "ocr"]
-        if readers:
-            raise ValueError(f"reward {readers[0]} is of kind ocr, too slow to train on; put it under rewards.heldout")
-        return self
 
 
 class RatsMethod(Section):
     """RATS: loss = reward + ``alpha`` * gate * shaping, the gate of temperature ``tau`` (in units of the reward).
 
     ``gate: hard`` follows the teacher wholly where it is better and nowhere else; ``tau`` then plays no part.
-    ``horizons: final`` matches the results alone, ``all`` each student step besides. ``backprop_steps`` lets the
-    reward's gradient through the last k student steps only; null lets it through all.
+    ``horizons: final`` matches the results alone, ``all`` each student step besides, ``later`` each but the first,
+    where all that either side sees is noise. ``backprop_steps`` lets the reward's gradient through the last k student
+    steps only; null lets it through all.
     """
 
     name: Literal["rats"] = "rats"

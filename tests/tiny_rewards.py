@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import BertTokenizer, BlipTextConfig, BlipVisionConfig
 
-from rats_train.config import RewardSpec
+from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.aesthetic import HEAD_FILE
 from rats_train.rewards.image_reward import ImageRewardNetwork
 from rats_train.rewards.score_head import ScoreHead

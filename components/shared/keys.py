@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from components.shared.code import code_digest
-from rats_train.config import Recipe, RewardSpec
+from rats_train.config import Recipe
 from rats_train.embedded import teacher_folder
 from rats_train.errors import UserError
 from rats_train.evaluation.heldout import watch_prompts
 from rats_train.files import sha256_file, sha256_tree
 from rats_train.prompt_file import prompt_file
+from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.digest import reward_digest
 
 STEPS = (

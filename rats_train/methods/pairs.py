@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from rats_train.config import RatsGrpoMethod, RatsMethod, Recipe
+from rats_train.config import Horizons, RatsGrpoMethod, RatsMethod, Recipe
 from rats_train.losses.horizon import GatedHorizonLoss, gated_horizon_loss
 from rats_train.methods.base import Role, StepContext
 from rats_train.methods.start import Start, student_rollout
@@ -29,9 +28,9 @@ class Pair:
 
 
 class Pairing:
-    """Rolls the student and asks the recipe's teacher for the same; ``all`` horizons, or the ``final`` result alone."""
+    """Rolls the student and asks the recipe's teacher for the same at ``horizons``."""
 
-    def __init__(self, recipe: Recipe, horizons: Literal["all", "final"]) -> None:
+    def __init__(self, recipe: Recipe, horizons: Horizons) -> None:
         self._teacher = build_teacher(recipe)
         self._teacher_sigmas = teacher_sigmas(recipe)
         self._horizons = horizons
@@ -39,10 +38,11 @@ class Pairing:
 
     def roll(self, batch: PromptBatch, start: Start, context: StepContext, backprop_steps: int | None = None) -> Pair:
         """Both sides of ``batch``."""
-        indices = align_horizons(start.sigmas, self._teacher_sigmas).tolist() if self._horizons == "all" else []
+        matched = range({"all": 0, "later": 1, "final": start.nfe}[self._horizons], start.nfe)
+        indices = align_horizons(start.sigmas, self._teacher_sigmas)[matched.start :].tolist()
         targets = self._teacher.targets(batch, start.noise, start.embeds, indices, context)
         chain = student_rollout(start, context, backprop_steps)
-        student = torch.stack([*(chain.x0[k] for k in range(len(indices))), chain.final], dim=1)
+        student = torch.stack([*(chain.x0[k] for k in matched), chain.final], dim=1)
         return Pair(student, targets.horizons, chain.final, targets.reward)
 
 

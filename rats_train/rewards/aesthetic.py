@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from rats_train.config import Statistics
 from rats_train.errors import UserError
+from rats_train.recipe_rewards import Statistics
 from rats_train.rewards.base import Traits
 from rats_train.rewards.clip_features import ClipFeatures
 from rats_train.rewards.preprocess import square

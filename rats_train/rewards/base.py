@@ -8,7 +8,7 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor, nn
 
-from rats_train.config import Statistics
+from rats_train.recipe_rewards import Statistics
 from rats_train.rewards.checks import check_finite, check_inputs
 
 

@@ -6,8 +6,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rats_train.config import RewardKind, RewardSpec
 from rats_train.embedded import reward_folder
+from rats_train.recipe_rewards import RewardKind, RewardSpec
 from rats_train.rewards.aesthetic import AestheticReward
 from rats_train.rewards.base import Reward, RewardModel
 from rats_train.rewards.clip import ClipReward

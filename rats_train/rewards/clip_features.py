@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer
 
-from rats_train.config import Statistics
 from rats_train.errors import UserError
 from rats_train.files import read_json
+from rats_train.recipe_rewards import Statistics
 from rats_train.rewards.backward_memory import kept_for_backward, patches
 from rats_train.rewards.base import Reward
 

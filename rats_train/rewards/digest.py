@@ -3,10 +3,10 @@
 import hashlib
 from pathlib import Path
 
-from rats_train.config import RewardSpec
 from rats_train.embedded import reward_folder
 from rats_train.errors import UserError
 from rats_train.files import sha256_file, sha256_tree
+from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.extras import extra_version
 from rats_train.world import verifier
 

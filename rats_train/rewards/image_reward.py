@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import BertTokenizer, BlipTextConfig, BlipTextModel, BlipVisionConfig, BlipVisionModel
 
-from rats_train.config import Statistics
 from rats_train.errors import UserError
 from rats_train.files import read_json
+from rats_train.recipe_rewards import Statistics
 from rats_train.rewards.backward_memory import kept_for_backward, patches
 from rats_train.rewards.base import Reward, Traits
 from rats_train.rewards.preprocess import CLIP_MEAN, CLIP_STD, square

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rats_train.config import Statistics
+from rats_train.recipe_rewards import Statistics
 from rats_train.rewards.base import Reward, Traits
 from rats_train.rewards.extras import import_extra
 from rats_train.rewards.preprocess import as_bytes

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rats_train.config import Statistics
 from rats_train.errors import UserError
+from rats_train.recipe_rewards import Statistics
 from rats_train.rewards.base import Reward, Traits
 from rats_train.rewards.extras import import_extra
 from rats_train.rewards.preprocess import as_bytes, enlarged

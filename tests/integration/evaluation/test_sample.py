@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rats_train.config import RewardSpec, load_recipe
+from rats_train.config import load_recipe
 from rats_train.errors import UserError
 from rats_train.evaluation.arms import plan_arms
 from rats_train.evaluation.heldout import heldout_prompts, image_seeds
@@ -13,6 +13,7 @@ from rats_train.evaluation.sample import evaluate
 from rats_train.evaluation.scorecard import Scorecard
 from rats_train.evaluation.scores import Scores
 from rats_train.evaluation.verdict import judge
+from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.build import load_rewards
 from rats_train.sampling.teacher import load_teacher
 from rats_train.world.grammar import parse

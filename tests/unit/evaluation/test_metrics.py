@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from rats_train.config import RewardSpec
 from rats_train.evaluation import metrics
+from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.build import load_reward
 from rats_train.rewards.clip import ClipReward
 from rats_train.world.renderer import render

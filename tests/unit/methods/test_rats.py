@@ -53,19 +53,22 @@ def test_no_gradient_reaches_the_teacher_or_the_rewards(case: Case) -> None:
     assert gradients(case.roles[STUDENT])
 
 
-def test_every_step_of_the_chain_is_matched_and_the_result_too(case: Case) -> None:
+@pytest.mark.parametrize(("horizons", "skipped"), [("all", 0), ("later", 1)])
+def test_every_step_of_the_chain_is_matched_and_the_result_too(case: Case, horizons: str, skipped: int) -> None:
     """Moving what the store holds at one teacher step moves the loss exactly when a student step is aligned to it."""
     batch, budget = case.batch, draw_budget(case.recipe, 0)
-    before = case.step().samples["shaping"]
-    x0, touched = batch.x0.clone(), 0
+    recipe = changed(case.recipe, "method", horizons=horizons)
+    before = case.step(recipe).samples["shaping"]
+    x0, touched = batch.x0.clone(), []
     for place in range(x0.shape[1]):
         batch.x0.copy_(x0)
         batch.x0[:, place] += 1
-        touched += not torch.equal(case.step().samples["shaping"], before)
+        touched += [place] if not torch.equal(case.step(recipe).samples["shaping"], before) else []
     batch.x0.copy_(x0)
-    assert touched == budget
+    assert len(touched) == budget - skipped
+    assert (0 in touched) == (not skipped)
     batch.final.add_(1)
-    assert not torch.equal(case.step().samples["shaping"], before)
+    assert not torch.equal(case.step(recipe).samples["shaping"], before)
 
 
 def test_a_final_horizon_matches_the_result_alone(case: Case) -> None:

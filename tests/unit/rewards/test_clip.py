@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-from rats_train.config import RewardSpec
 from rats_train.errors import UserError
 from rats_train.files import write_json
+from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.build import combine, load_rewards
 from rats_train.rewards.clip import ClipReward
 

@@ -7,8 +7,8 @@ from typing import get_args
 import pytest
 import torch
 
-from rats_train.config import PACKAGED_KINDS, RewardKind, Statistics
 from rats_train.errors import UserError
+from rats_train.recipe_rewards import PACKAGED_KINDS, RewardKind, Statistics
 from rats_train.rewards.base import Reward
 from rats_train.rewards.build import FROM_FOLDER, PACKAGED, load_reward, load_rewards
 from tests.tiny_rewards import Case, make_case

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from rats_train.config import RewardSpec
+from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.build import load_rewards
 from rats_train.rewards.clip import ClipReward
 

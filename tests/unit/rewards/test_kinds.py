@@ -8,8 +8,8 @@ import torch
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel
 
-from rats_train.config import RewardSpec, Statistics
 from rats_train.errors import UserError
+from rats_train.recipe_rewards import RewardSpec, Statistics
 from rats_train.rewards.aesthetic import AestheticReward
 from rats_train.rewards.build import load_reward
 from rats_train.rewards.clip import ClipReward
