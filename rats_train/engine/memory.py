@@ -17,8 +17,8 @@ class OutOfMemoryError(UserError):
 
 
 @contextmanager
-def out_of_memory_explained(recipe: Recipe, step: int) -> Iterator[None]:
-    """Turn a failed allocation into one sentence; other failures pass.
+def out_of_memory_explained(recipe: Recipe, step: int, kept: str) -> Iterator[None]:
+    """Turn a failed allocation into one sentence, which says what is ``kept`` of the training; other failures pass.
 
     Raises:
         OutOfMemoryError: memory ran out.
@@ -30,7 +30,7 @@ def out_of_memory_explained(recipe: Recipe, step: int) -> Iterator[None]:
             raise
         what = failed_phase() or "step"
         raise OutOfMemoryError(
-            f"Out of memory in the {what} phase of step {step + 1}{_use()}; what was learned before is kept. "
+            f"Out of memory in the {what} phase of step {step + 1}{_use()}; {kept} is kept. "
             f"Set {', '.join(remedies(recipe))}, and run again."
         ) from error
 

@@ -97,7 +97,7 @@ class Trainer:
         losses = {role: ranks.mean(loss) for role, loss in result.losses.items()}
         self._check_finite("loss", losses, step)
         rate = learning_rate(step, recipe.training.steps, recipe.training.learning_rate, recipe.training.steps // 20)
-        with out_of_memory_explained(recipe, step):
+        with out_of_memory_explained(recipe, step, kept="the last checkpoint"):
             norms = self._roles.learn(result.losses, rate)
         self._check_finite("gradient norm", norms, step)
         self._roles.follow(step)
@@ -116,7 +116,7 @@ class Trainer:
         """What the method makes of this rank's rows. If memory runs out, the steps before are kept: no weight moved."""
 
         def work() -> StepResult:
-            with out_of_memory_explained(self._recipe, step):
+            with out_of_memory_explained(self._recipe, step, kept="what was learned before"):
                 return self._method.step(batch, self._context(step))
 
         try:

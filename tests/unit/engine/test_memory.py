@@ -11,16 +11,20 @@ RECIPE = Recipe.model_validate({"name": "tiny", "rewards": {"train": [{"name": "
 
 
 def test_a_failed_allocation_names_phase_step_and_three_settings() -> None:
-    with pytest.raises(OutOfMemoryError) as caught, out_of_memory_explained(RECIPE, step=4), phase("decode"):
+    with (
+        pytest.raises(OutOfMemoryError) as caught,
+        out_of_memory_explained(RECIPE, step=4, kept="the last checkpoint"),
+        phase("decode"),
+    ):
         torch.empty(2**50)
     assert str(caught.value) == (
-        "Out of memory in the decode phase of step 5; what was learned before is kept. Set training.recompute=both, "
+        "Out of memory in the decode phase of step 5; the last checkpoint is kept. Set training.recompute=both, "
         "training.offload_text_encoders=true, training.precision=bf16, and run again."
     )
 
 
 def test_another_error_passes() -> None:
-    with pytest.raises(RuntimeError, match="shapes"), out_of_memory_explained(RECIPE, step=0):
+    with pytest.raises(RuntimeError, match="shapes"), out_of_memory_explained(RECIPE, step=0, kept="nothing"):
         raise RuntimeError("shapes do not match")
 
 
