@@ -5,12 +5,14 @@ import random
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from rats_train.world.captions import MISTAKES, holds
 from rats_train.world.grammar import Prompt, heldout_prompts, parse, train_prompts
+from rats_train.world.objects import find_objects
 from rats_train.world.renderer import ART_DIR, render
-from rats_train.world.scene import Scene, all_scenes, sample_scene
-from rats_train.world.verifier import ceiling, find_objects, judge, verify
+from rats_train.world.scene import CELL_SIZE, SINGLE_SIZE, Scene, all_scenes, sample_scene
+from rats_train.world.verifier import ceiling, judge, verify
 from rats_train.world.vocabulary import BACKGROUNDS, NOUNS, STYLES
 
 
@@ -103,6 +105,44 @@ def test_blobs_of_the_right_colour_are_no_objects() -> None:
     canvas[20:44, 20:44] = (0.95, 0.5, 0.1)
     _, found = find_objects(canvas)
     assert [item.noun for item in found if item.noun == "fox"] == []
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("size", [CELL_SIZE, SINGLE_SIZE])
+def test_one_object_is_one_object(style: str, size: int) -> None:
+    for noun in NOUNS:
+        for background in BACKGROUNDS:
+            _, found = find_objects(picture(Scene(style, background, ((noun.singular, (32, 32, size)),))))
+            assert [item.noun for item in found] == [noun.singular], (style, background)
+
+
+def touching(prompt: Prompt, scene: Scene) -> np.ndarray | None:
+    """The scene of two objects, moved together until no background lies between them; None if they never touch."""
+    (first, (x, y, size)), (second, (to_x, to_y, _)) = scene.placements
+    for step in range(1, 12):
+        near = ((first, (x + step * (to_x > x), y + step * (to_y > y), size)), (second, (to_x, to_y, size)))
+        canvas = picture(Scene(scene.style, scene.background, near))
+        mask = np.abs(canvas - canvas[0, 0]).max(axis=-1) > 0.14
+        if ndimage.label(mask, np.ones((3, 3)))[1] == 1:
+            return canvas
+    return None
+
+
+def test_two_objects_that_touch_are_two_objects() -> None:
+    rng = random.Random(6)
+    right, wrong = [], []
+    for prompt, scene in scenes(900):
+        canvas = touching(prompt, scene) if prompt.relation else None
+        if canvas is None:
+            continue
+        right.append(judge(canvas, prompt).all_correct)
+        for mistake in MISTAKES.values():
+            false = mistake(prompt, scene, rng)
+            wrong += [judge(canvas, false).all_correct] if false else []
+    print(f"touching: {np.mean(right):.3f} of {len(right)} right, {np.mean(wrong):.3f} of {len(wrong)} wrong pass")  # noqa: T201
+    assert len(right) > 100
+    assert np.mean(right) > 0.9
+    assert np.mean(wrong) < 0.01
 
 
 def test_the_ceiling_is_high_on_clean_and_degraded_scenes() -> None:
