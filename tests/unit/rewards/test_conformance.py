@@ -190,4 +190,5 @@ def test_memory_is_the_weights_and_about_what_autograd_keeps(case: Case, reward:
         reward.score(images, case.prompts)
     weights = {weight.untyped_storage().data_ptr() for weight in reward.parameters()}
     measured = sum(size for place, size in kept.items() if place not in weights)
-    assert 0.4 < (reward.memory(3) - reward.memory(0)) / measured < 2.5
+    # ZeRO-3, once used in a process, makes every linear layer keep its input: 2.7 times as much at most.
+    assert 0.3 < (reward.memory(3) - reward.memory(0)) / measured < 2.5
