@@ -1,6 +1,7 @@
 """What a training method spends on one row of a batch: a forecast for `rats plan`, method by method."""
 
 from dataclasses import dataclass
+from statistics import harmonic_mean
 
 from rats_train.config import GrpoMethod, PolicySettings, RatsMethod, Recipe, RewardOnlyMethod
 
@@ -26,7 +27,7 @@ def row_cost(recipe: Recipe) -> RowCost:
     """The cost of one row at the mean budget; what is kept, at the greatest."""
     method = recipe.method
     # GRPO learns nothing from the served chain, and draws it to record its reward.
-    recorded = RowCost(sum(recipe.student.steps) / len(recipe.student.steps), 1)
+    recorded = RowCost(_mean_budget(recipe), 1)
     cost = recorded if isinstance(method, GrpoMethod) else _served_chain(recipe)
     return cost + _groups(recipe, method) if isinstance(method, PolicySettings) else cost
 
@@ -39,7 +40,7 @@ def _served_chain(recipe: Recipe) -> RowCost:
     online = teacher.source == "ema"
     rollout = teacher.steps * recipe.teacher_evaluations
     return RowCost(
-        sum(budgets) / len(budgets) * _trained_evaluation(recipe) + online * rollout,
+        _mean_budget(recipe) * _trained_evaluation(recipe) + online * rollout,
         FORWARD_AND_BACKWARD if through_reward else 1,
         backprop_steps or max(budgets),
     )
@@ -48,10 +49,15 @@ def _served_chain(recipe: Recipe) -> RowCost:
 def _groups(recipe: Recipe, settings: PolicySettings) -> RowCost:
     """Groups of chains whose last step has no gradient, and the same steps once more under a reference."""
     budgets, size = recipe.student.steps, settings.group_size
-    random = sum(budgets) / len(budgets) - 1
+    random = _mean_budget(recipe) - 1
     reference = random if settings.kl_weight else 0
     trained = random * _trained_evaluation(recipe)
     return RowCost(size * (trained + 1 + reference), size, size * (max(budgets) - 1))
+
+
+def _mean_budget(recipe: Recipe) -> float:
+    """Budgets are drawn in proportion to 1 / K."""
+    return harmonic_mean(recipe.student.steps)
 
 
 def _trained_evaluation(recipe: Recipe) -> int:

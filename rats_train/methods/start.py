@@ -13,7 +13,6 @@ from rats_train.sampling.noise import initial_noise
 from rats_train.sampling.rollout import Rollout, Velocity, rollout
 from rats_train.sampling.schedule import student_sigmas
 from rats_train.seeds import derived_seed
-from rats_train.trajectories.order import epoch_order
 from rats_train.trajectories.prompts import PromptBatch
 
 
@@ -44,10 +43,15 @@ def begin(recipe: Recipe, batch: PromptBatch, context: StepContext) -> Start:
 
 
 def draw_budget(recipe: Recipe, step: int) -> int:
-    """The student's step count in training step ``step``: every budget once, shuffled, then over again."""
+    """The student's step count K in training step ``step``, drawn in proportion to 1 / K.
+
+    So every budget gets about as many evaluations of the transformer, and the one that is hardest to learn, the
+    smallest, most of the steps.
+    """
     budgets = recipe.student.steps
-    cycle, place = divmod(step, len(budgets))
-    return budgets[epoch_order(derived_seed(recipe.seed, "budget"), cycle, len(budgets))[place]]
+    generator = torch.Generator().manual_seed(derived_seed(recipe.seed, "budget", step))
+    share = 1 / torch.tensor(budgets, dtype=torch.float64)
+    return budgets[int(torch.multinomial(share, 1, generator=generator))]
 
 
 def student_velocity(embeds: PromptEmbeds, context: StepContext) -> Velocity:

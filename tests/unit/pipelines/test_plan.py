@@ -44,23 +44,23 @@ def test_the_evaluations_counted_are_those_of_the_arms(recipe, guidance):
 def test_an_online_teacher_costs_its_rollouts(recipe):
     stored, online = (count_evaluations(recipe(f"teacher.source={kind}")) for kind in ("store", "ema"))
     draws = recipe().training.steps * recipe().training.batch_size
-    assert online["train_student"] - stored["train_student"] == draws * 50 * 2
+    assert online["train_student"] - stored["train_student"] == pytest.approx(draws * 50 * 2)
 
 
 @pytest.mark.parametrize(
     ("overrides", "evaluations", "pictures", "kept"),
     [
-        (["method.name=rats"], 5 * 3, 3, 8),
-        (["method.name=rats", "method.backprop_steps=2"], 5 * 3, 3, 2),
-        (["method.name=distill"], 5 * 3, 1, 8),
-        (["method.name=reward_only", "method.backprop_steps=2"], 5 * 3, 3, 2),
-        (["method.name=grpo", "method.group_size=4"], 5 + 4 * (4 * 3 + 1), 5, 4 * 7),
-        (["method.name=grpo", "method.group_size=4", "method.kl_weight=1"], 5 + 4 * (4 * 4 + 1), 5, 4 * 7),
-        (["method.name=rats_grpo", "method.group_size=4"], 5 * 3 + 4 * (4 * 3 + 1), 1 + 4, 8 + 4 * 7),
+        (["method.name=rats"], 4 * 3, 3, 6),
+        (["method.name=rats", "method.backprop_steps=2"], 4 * 3, 3, 2),
+        (["method.name=distill"], 4 * 3, 1, 6),
+        (["method.name=reward_only", "method.backprop_steps=2"], 4 * 3, 3, 2),
+        (["method.name=grpo", "method.group_size=4"], 4 + 4 * (3 * 3 + 1), 5, 4 * 5),
+        (["method.name=grpo", "method.group_size=4", "method.kl_weight=1"], 4 + 4 * (3 * 4 + 1), 5, 4 * 5),
+        (["method.name=rats_grpo", "method.group_size=4"], 4 * 3 + 4 * (3 * 3 + 1), 1 + 4, 6 + 4 * 5),
     ],
 )
 def test_every_method_has_its_price(recipe, overrides, evaluations, pictures, kept):
-    assert row_cost(recipe("student.steps=[2,5,8]", *overrides)) == RowCost(evaluations, pictures, kept)
+    assert row_cost(recipe("student.steps=[3,6]", *overrides)) == RowCost(evaluations, pictures, kept)
 
 
 def test_parameters_are_counted_from_headers(tmp_path, recipe, tiny_pipeline_dir):
