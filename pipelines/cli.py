@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from pipelines.errors import StepFailedError
+from pipelines.reward_cli import reward
 from rats_train.errors import RetryableError, UserError
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 world = typer.Typer(help="The embedded world of emoji scenes.", no_args_is_help=True)
 app.add_typer(world, name="world")
+app.add_typer(reward, name="reward")
 
 console = Console()
 errors = Console(stderr=True)
@@ -40,10 +42,12 @@ RUNS = Path("runs")
 @app.command(epilog="Example: [bold]rats plan emoji --set training.steps=20[/bold]")
 def plan(recipe: RecipeArgument = "emoji", overrides: Overrides = None, workspace: Workspace = RUNS) -> None:
     """Show what a run would do: resolved recipe, steps, what is reused, time and memory."""
+    from components.prepare.resolve import resolve
     from pipelines import plan as planning
     from rats_train.config import load_recipe
 
-    console.print(planning.plan(load_recipe(recipe, overrides or []), workspace.resolve()))
+    root = workspace.resolve()
+    console.print(planning.plan(resolve(load_recipe(recipe, overrides or []), root), root))
 
 
 @app.command(epilog="Example: [bold]rats run emoji --set training.steps=20[/bold]")
@@ -86,13 +90,14 @@ def evaluate(
     overrides: Overrides = None,
 ) -> None:
     """Judge a student against its teacher on held-out prompts."""
+    from components.prepare.resolve import resolve
     from pipelines.view import scorecard_table
     from rats_train.config import load_recipe
     from rats_train.evaluation.sample import evaluate as judge
     from rats_train.files import read_json
     from rats_train.progress import ProgressReport
 
-    loaded = load_recipe(recipe, overrides or [])
+    loaded = resolve(load_recipe(recipe, overrides or []))
     with ProgressReport("evaluation", console) as progress:
         card = judge(loaded, student, out, progress)
     console.print(scorecard_table(read_json(card)))
