@@ -27,7 +27,9 @@ def tracker(root: Path | None = None) -> Iterator[MlflowClient]:
     try:
         yield MlflowClient(uri)
     except MlflowException as error:
-        raise RetryableError(f"MLflow at {without_password(uri)}: {str(error).splitlines()[0]}") from error
+        # MLflow's own message repeats the address that it called.
+        shown = without_password(uri)
+        raise RetryableError(f"MLflow at {shown}: {str(error).splitlines()[0].replace(uri, shown)}") from error
 
 
 def keyed_run(client: MlflowClient, experiment: str, key: str, name: str, root: Path | None = None) -> str:
