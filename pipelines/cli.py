@@ -137,6 +137,37 @@ def serve(
     run_forever(repo, on_ready=on_ready, host=host, http_port=port)
 
 
+@app.command(epilog="Example: [bold]rats vote latest:student_3 latest:teacher_3[/bold]")
+def vote(
+    first: Annotated[str, typer.Argument(help="RUN, RUN:ARM, or the same of an evaluation folder.")],
+    second: Annotated[str, typer.Argument(help="Another one, judged on the same prompts and seeds.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets phones in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8090,
+    result: Annotated[bool, typer.Option("--result", help="Count the votes so far, and serve no page.")] = False,
+    workspace: Workspace = RUNS,
+) -> None:
+    """Ask people which of two students draws better: a page for blind votes, until Ctrl-C; then count them."""
+    from pipelines.view import preference_view
+    from pipelines.vote.ballot import Ballot
+    from pipelines.vote.contestants import find_contestants
+    from pipelines.vote.result import count, publish
+    from pipelines.vote.server import serve_vote
+    from pipelines.vote.votes import VoteLog
+
+    root = workspace.resolve()
+    ballot = Ballot(*find_contestants(root, first, second))
+    log = VoteLog(root / "votes" / ballot.key / "votes.jsonl")
+
+    def on_ready(url: str) -> None:
+        console.print(f"[green]Vote[/green] at {url}, until Ctrl-C. Votes are kept in {log.path}.", soft_wrap=True)
+
+    if not result:
+        serve_vote(ballot, log, host, port, on_ready)
+    seen = count(log.read(), ballot)
+    files = publish(seen, ballot) if seen else []
+    console.print(preference_view(seen, files), soft_wrap=True)
+
+
 @world.command(epilog="Example: [bold]rats world build --out checkpoints --step teacher[/bold]")
 def build(
     out: Annotated[Path, typer.Option(help="Folder for the checkpoints.")],
