@@ -4,8 +4,10 @@ import shutil
 
 import pytest
 import yaml
+from kfp import dsl
 from mlflow import MlflowClient
 
+from components.prepare.component import prepare
 from components.prepare.resolve import resolve
 from components.shared.keys import STEPS, step_keys
 from components.shared.reward_files import fetch_rewards
@@ -53,6 +55,16 @@ def test_a_resolved_recipe_stays_as_it_is(register, recipe, tmp_path):
     once = resolve(recipe(path="tiny@1"))
     (tmp_path / "resolved.yaml").write_text(dump_recipe(once))
     assert resolve(load_recipe(str(tmp_path / "resolved.yaml"))) == once
+
+
+def test_the_first_step_hands_on_a_pinned_recipe(register, recipe, tmp_path):
+    version, _ = register()
+    recipe(path="tiny@1")
+    pinned, summary = dsl.Artifact(uri=str(tmp_path / "pinned.yaml")), dsl.Markdown(uri=str(tmp_path / "summary.md"))
+    prepare.python_func(str(tmp_path / "tiny.yaml"), [], pinned, summary)
+    handed_on = load_recipe(pinned.path)
+    assert handed_on == resolve(recipe(path="tiny@1"))
+    assert handed_on.rewards.train[0].digest == version.digest
 
 
 def test_without_a_registered_reward_no_tracker_is_asked(recipe, tiny_reward_dir, root):
