@@ -1,15 +1,16 @@
 """From a recipe as a person writes it to one that means the same everywhere and always: registered rewards pinned."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.shared.reward_files import fetch
-from components.shared.reward_registry import RewardRegistry, RewardVersion
-from components.shared.tracker import tracker
 from rats_train.config import Recipe
 from rats_train.errors import UserError
 from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.folder import REGISTERED
+
+if TYPE_CHECKING:
+    from components.shared.reward_registry import RewardRegistry, RewardVersion
 
 
 def resolve(recipe: Recipe, root: Path | None = None) -> Recipe:
@@ -26,6 +27,9 @@ def resolve(recipe: Recipe, root: Path | None = None) -> Recipe:
     specs = [*recipe.rewards.train, *recipe.rewards.heldout]
     if not any(_is_registered(spec) for spec in specs):
         return recipe
+    from components.shared.reward_registry import RewardRegistry  # brings MLflow, seconds to import
+    from components.shared.tracker import tracker
+
     with tracker(root) as client:
         registry = RewardRegistry(client, root)
         rewards = {
@@ -38,7 +42,7 @@ def _is_registered(spec: RewardSpec) -> bool:
     return spec.path is not None and REGISTERED.fullmatch(spec.path) is not None
 
 
-def _pinned(spec: RewardSpec, registry: RewardRegistry) -> dict[str, Any]:
+def _pinned(spec: RewardSpec, registry: "RewardRegistry") -> dict[str, Any]:
     values = spec.model_dump(mode="json")
     if not _is_registered(spec):
         return values
@@ -47,7 +51,7 @@ def _pinned(spec: RewardSpec, registry: RewardRegistry) -> dict[str, Any]:
     return values | _facts(spec, version)
 
 
-def _facts(spec: RewardSpec, version: RewardVersion) -> dict[str, Any]:
+def _facts(spec: RewardSpec, version: "RewardVersion") -> dict[str, Any]:
     """Kind, digest and statistics of a version, where the recipe says nothing else.
 
     Raises:

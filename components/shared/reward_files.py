@@ -3,13 +3,15 @@
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from components.shared.reward_registry import RewardRegistry, RewardVersion
-from components.shared.tracker import tracker
 from rats_train.config import Recipe
 from rats_train.errors import UserError
 from rats_train.files import sha256_tree
 from rats_train.rewards.folder import REGISTERED, registered_folder
+
+if TYPE_CHECKING:
+    from components.shared.reward_registry import RewardRegistry, RewardVersion
 
 # Weights and configuration; anything else that lies beside them, a pickle above all, stays where it is.
 KEPT = (".safetensors", ".json", ".txt", ".model")
@@ -34,7 +36,7 @@ def keep(folder: Path) -> str:
     return digest
 
 
-def fetch(registry: RewardRegistry, version: RewardVersion) -> None:
+def fetch(registry: "RewardRegistry", version: "RewardVersion") -> None:
     """Have the files of ``version`` on this machine; those that are there already are left alone.
 
     Raises:
@@ -67,6 +69,9 @@ def fetch_rewards(recipe: Recipe) -> None:
         if spec.path and REGISTERED.fullmatch(spec.path) and spec.digest and not registered_folder(spec.digest).is_dir()
     ]
     if missing:
+        from components.shared.reward_registry import RewardRegistry  # brings MLflow, seconds to import
+        from components.shared.tracker import tracker
+
         with tracker() as client:
             registry = RewardRegistry(client)
             for path in missing:

@@ -1,6 +1,8 @@
 """A recipe that names ``tiny@1`` is pinned before anything runs, and another byte is refused everywhere after."""
 
 import shutil
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -67,10 +69,15 @@ def test_the_first_step_hands_on_a_pinned_recipe(register, recipe, tmp_path):
     assert handed_on.rewards.train[0].digest == version.digest
 
 
-def test_without_a_registered_reward_no_tracker_is_asked(recipe, tiny_reward_dir, root):
-    (root / "mlflow.db").write_text("no database")
+def test_without_a_registered_reward_no_tracker_is_asked_or_imported(recipe, tiny_reward_dir):
     plain = recipe(path=str(tiny_reward_dir))
     assert resolve(plain) is plain
+    program = (
+        "import sys; from components.prepare.resolve import resolve; from components.shared.reward_files import "
+        "fetch_rewards; from rats_train.config import load_recipe; fetch_rewards(resolve(load_recipe('emoji'))); "
+        "print('mlflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
 
 
 def test_the_version_reaches_keys_and_identity_but_the_place_does_not(

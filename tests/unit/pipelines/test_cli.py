@@ -46,6 +46,8 @@ def test_help_imports_nothing_slow():
         (["status"], "No run latest in"),
         (["status", "monday"], "No run monday in"),
         (["serve"], "No package in"),
+        (["vote", "monday", "tuesday"], "No run monday in"),
+        (["plan", "--set", "rewards.heldout=[{name: b, path: b@latest}]"], "There is no registered reward b: make one"),
         (
             ["reward", "register", "a/b", "embedded:a", "--kind", "clip", "--licence", "MIT"],
             '"a/b" cannot name a reward',

@@ -5,10 +5,11 @@ import json
 from io import BytesIO
 
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from pipelines.vote.server import create_app
+from pipelines.vote.server import _data_uri, create_app
 from pipelines.vote.votes import VoteLog
 
 
@@ -44,6 +45,13 @@ def test_both_pictures_are_files_of_one_kind_without_a_word_inside(client):
             picture = Image.open(BytesIO(base64.b64decode(data)))
             assert picture.size == (512, 512)
             assert set(picture.info) <= {"loop", "background", "timestamp", "duration"}
+
+
+def test_a_video_moves():
+    frames = torch.zeros(5, 3, 24, 32, dtype=torch.uint8)
+    frames[:, 0] = torch.arange(0, 250, 50).view(5, 1, 1)
+    picture = Image.open(BytesIO(base64.b64decode(_data_uri(frames).partition(",")[2])))
+    assert (picture.n_frames, picture.size) == (5, (512, 384))
 
 
 def test_the_voter_is_a_random_name_in_a_cookie_that_no_other_site_can_use(ballot, log):
