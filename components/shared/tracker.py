@@ -1,5 +1,6 @@
 """MLflow, which remembers runs, students and rewards: where it is, and what to say when it does not answer."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,4 +51,6 @@ def without_password(uri: str) -> str:
 
 def _local(root: Path) -> str:
     root.mkdir(parents=True, exist_ok=True)
+    # It says in two lines that it makes its tables, which is no news to a person.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     return f"sqlite:///{root / 'mlflow.db'}"
