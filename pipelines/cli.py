@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from pipelines.errors import StepFailedError
+from pipelines.reward_cli import reward
 from rats_train.errors import RetryableError, UserError
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 world = typer.Typer(help="The embedded world of emoji scenes.", no_args_is_help=True)
 app.add_typer(world, name="world")
+app.add_typer(reward, name="reward")
 
 console = Console()
 errors = Console(stderr=True)
@@ -40,10 +42,12 @@ RUNS = Path("runs")
 @app.command(epilog="Example: [bold]rats plan emoji --set training.steps=20[/bold]")
 def plan(recipe: RecipeArgument = "emoji", overrides: Overrides = None, workspace: Workspace = RUNS) -> None:
     """Show what a run would do: resolved recipe, steps, what is reused, time and memory."""
+    from components.prepare.resolve import resolve
     from pipelines import plan as planning
     from rats_train.config import load_recipe
 
-    console.print(planning.plan(load_recipe(recipe, overrides or []), workspace.resolve()))
+    root = workspace.resolve()
+    console.print(planning.plan(resolve(load_recipe(recipe, overrides or []), root), root))
 
 
 @app.command(epilog="Example: [bold]rats run emoji --set training.steps=20[/bold]")
@@ -86,13 +90,14 @@ def evaluate(
     overrides: Overrides = None,
 ) -> None:
     """Judge a student against its teacher on held-out prompts."""
+    from components.prepare.resolve import resolve
     from pipelines.view import scorecard_table
     from rats_train.config import load_recipe
     from rats_train.evaluation.sample import evaluate as judge
     from rats_train.files import read_json
     from rats_train.progress import ProgressReport
 
-    loaded = load_recipe(recipe, overrides or [])
+    loaded = resolve(load_recipe(recipe, overrides or []))
     with ProgressReport("evaluation", console) as progress:
         card = judge(loaded, student, out, progress)
     console.print(scorecard_table(read_json(card)))
@@ -130,6 +135,37 @@ def serve(
         console.print(call_example(endpoint.url), markup=False, highlight=False, soft_wrap=True)
 
     run_forever(repo, on_ready=on_ready, host=host, http_port=port)
+
+
+@app.command(epilog="Example: [bold]rats vote latest:student_3 latest:teacher_3[/bold]")
+def vote(
+    first: Annotated[str, typer.Argument(help="RUN, RUN:ARM, or the same of an evaluation folder.")],
+    second: Annotated[str, typer.Argument(help="Another one, judged on the same prompts and seeds.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets phones in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8090,
+    result: Annotated[bool, typer.Option("--result", help="Count the votes so far, and serve no page.")] = False,
+    workspace: Workspace = RUNS,
+) -> None:
+    """Ask people which of two students draws better: a page for blind votes, until Ctrl-C; then count them."""
+    from pipelines.view import preference_view
+    from pipelines.vote.ballot import Ballot
+    from pipelines.vote.contestants import find_contestants
+    from pipelines.vote.result import count, publish
+    from pipelines.vote.server import serve_vote
+    from pipelines.vote.votes import VoteLog
+
+    root = workspace.resolve()
+    ballot = Ballot(*find_contestants(root, first, second))
+    log = VoteLog(root / "votes" / ballot.key / "votes.jsonl")
+
+    def on_ready(url: str) -> None:
+        console.print(f"[green]Vote[/green] at {url}, until Ctrl-C. Votes are kept in {log.path}.", soft_wrap=True)
+
+    if not result:
+        serve_vote(ballot, log, host, port, on_ready)
+    seen = count(log.read(), ballot)
+    files = publish(seen, ballot) if seen else []
+    console.print(preference_view(seen, files), soft_wrap=True)
 
 
 @world.command(epilog="Example: [bold]rats world build --out checkpoints --step teacher[/bold]")

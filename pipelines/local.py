@@ -33,10 +33,11 @@ def run_pipeline(recipe: str, overrides: Sequence[str], workspace: Path, console
         RetryableError: a step was interrupted; the same command carries on.
         StepFailedError: a step failed.
     """
+    from components.prepare.resolve import resolve
     from rats_train.provenance import source_commit
 
-    loaded = load_recipe(recipe, overrides)
     workspace = workspace.resolve()
+    loaded = resolve(load_recipe(recipe, overrides), workspace)
     about = {
         "commit": source_commit(),
         "recipe": loaded.name,

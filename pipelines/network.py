@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from rats_train.config import Lora, Recipe
-from rats_train.embedded import reward_folder, teacher_folder
+from rats_train.embedded import teacher_folder
 from rats_train.models.folder import PipelineFolder
 from rats_train.models.lora import adapted_layers
 from rats_train.resolution import Resolution
+from rats_train.rewards.folder import spec_folder
 
 # Tokens of the text encoders beside or under the image's: CLIP's and T5's of SD3, T5's alone of FLUX.
 _CLIP_TOKENS, _SD3_T5_TOKENS, _FLUX_T5_TOKENS = 77, 256, 512
@@ -71,7 +72,7 @@ def read_network(recipe: Recipe) -> Network:
         text_encoders=sum(count_parameters(part) for part in folder.path.glob("text_encoder*")),
         decoder=count_parameters(folder.path / "vae"),
         decoder_width=vae.get("base_dim") or vae["block_out_channels"][0],
-        rewards=sum(count_parameters(reward_folder(spec.path)) for spec in recipe.rewards.train if spec.path),
+        rewards=sum(count_parameters(spec_folder(spec)) for spec in recipe.rewards.train if spec.path),
         tokens=_tokens(folder, resolution),
         layers=config["num_layers"] + config.get("num_single_layers", 0),
         width=config["num_attention_heads"] * config["attention_head_dim"],

@@ -1,10 +1,10 @@
 """What a person sees of a run in the terminal: a line a step, a bar for the one that runs, the results at the end."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,6 +14,9 @@ from rich.text import Text
 
 from pipelines.runs import RESULTS, read_progress, read_run
 from rats_train.files import read_json
+
+if TYPE_CHECKING:
+    from rats_train.evaluation.preference import Preference
 
 SIGNS = {
     "waiting": ("·", "dim"),
@@ -131,6 +134,19 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def preference_view(seen: "Preference | None", files: Sequence[Path]) -> RenderableType:
+    """What people preferred, in a sentence, and where it is written down."""
+    if seen is None:
+        return Text("Nobody has voted yet.")
+    low, high = seen.ci95
+    style = "green" if low > 0.5 else "red" if high < 0.5 else "yellow"
+    share = Text(f"{seen.share:.1%} [{low:.1%}, {high:.1%}]", style)
+    basis = f"{seen.votes} votes on {seen.prompts} prompts: {seen.won} won, {seen.tied} tied, {seen.lost} lost"
+    lead = "" if seen.elo is None else f", {seen.elo:+.0f} Elo"
+    where = f"\nWritten into {', '.join(map(str, files))}."
+    return Text.assemble(f"{seen.first} is preferred to {seen.second} in ", share, f"{lead} ({basis}).{where}")
 
 
 def _state(step: dict[str, Any]) -> tuple[RenderableType, RenderableType]:

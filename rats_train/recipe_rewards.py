@@ -22,13 +22,15 @@ class RewardSpec(Section):
     """A reward model of one ``kind`` and its share of the sum.
 
     ``path`` is ``embedded:a``, ``embedded:b``, or a folder or hub id of that kind of model; the kinds ``ocr``,
-    ``verifier`` and ``nsfw`` have none. ``statistics`` bring rewards of different scales to one; null leaves the raw
-    value.
+    ``verifier`` and ``nsfw`` have none. A registered reward is named with its version, ``hpsv2@3``, and brings its
+    kind, statistics and digest along. ``digest``, the SHA-256 of the folder, pins its bytes: others are refused.
+    ``statistics`` bring rewards of different scales to one; null leaves the raw value.
     """
 
     name: Annotated[str, Field(min_length=1)]
     kind: RewardKind = "clip"
     path: str | None = None
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     weight: Positive = 1.0
     statistics: Statistics | None = None
 
@@ -38,6 +40,8 @@ class RewardSpec(Section):
             raise ValueError(f"reward {self.name} of kind {self.kind} names no path; add the folder of its model")
         if self.path is not None and self.kind in PACKAGED_KINDS:
             raise ValueError(f"reward {self.name} of kind {self.kind} has no model of its own; take its path away")
+        if self.path is None and self.digest is not None:
+            raise ValueError(f"reward {self.name} of kind {self.kind} has no folder; take its digest away")
         return self
 
 

@@ -15,14 +15,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
-from components.shared.workspace import workspace
+from components.shared.tracker import KEY_TAG, keyed_run, tracker
 from rats_train.config import Recipe, recipe_digest
-from rats_train.errors import RetryableError
 from rats_train.evaluation.watched import WATCH, read_watch
 from rats_train.files import read_json
 
 EXPERIMENT = "rats"
-KEY_TAG = "rats.key"
 BATCH = 1000
 
 
@@ -32,11 +30,8 @@ def track(recipe: Recipe, *, student: Path, log: Path, evaluation: Path, key: st
     Raises:
         RetryableError: the tracker did not take it.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace() / 'mlflow.db'}"
-    try:
-        _Tracker(MlflowClient(uri), key).enter(recipe, student, log, evaluation)
-    except MlflowException as error:
-        raise RetryableError(f"MLflow at {uri}: {str(error).splitlines()[0]}") from error
+    with tracker() as client:
+        _Tracker(client, key).enter(recipe, student, log, evaluation)
 
 
 class _Tracker:
@@ -45,7 +40,7 @@ class _Tracker:
 
     def enter(self, recipe: Recipe, student: Path, log: Path, evaluation: Path) -> None:
         given = os.environ.get("MLFLOW_RUN_ID")
-        run_id = given or self._own_run(f"{recipe.name}-{self._key[:8]}")
+        run_id = given or keyed_run(self._client, EXPERIMENT, self._key, f"{recipe.name}-{self._key[:8]}")
         card = read_json(evaluation / "scorecard.json")
         metrics = [*_curves(log), *_looks(log), *_card_metrics(card)]
         self._log(run_id, params=flatten(recipe.model_dump(mode="json")), metrics=metrics)
@@ -57,15 +52,6 @@ class _Tracker:
         self._register(f"rats-{recipe.name}", run_id, student)
         if not given:
             self._client.set_terminated(run_id)
-
-    def _own_run(self, name: str) -> str:
-        """The run of this key: an interrupted attempt's, or a new one."""
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        place = (workspace() / "mlartifacts").as_uri() if "MLFLOW_TRACKING_URI" not in os.environ else None
-        experiment = found.experiment_id if found else self._client.create_experiment(EXPERIMENT, place)
-        runs = self._client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{self._key}'")
-        run = runs[0] if runs else self._client.create_run(experiment, tags={KEY_TAG: self._key}, run_name=name)
-        return run.info.run_id
 
     def _log(self, run_id: str, params: Mapping[str, Any], metrics: list[Metric]) -> None:
         self._client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])

@@ -20,11 +20,13 @@ def evaluate_student(recipe_path: Path, student: Path, log: Path, folder: Path, 
     """Fill ``folder/evaluation``, reusing the arms that an interrupted attempt drew, and enter it into MLflow."""
     limit_threads()
     from components.evaluate_rewards.tracking import track
+    from components.shared.reward_files import fetch_rewards
     from rats_train.evaluation.curves import read_curve, save_curves
     from rats_train.evaluation.sample import evaluate
     from rats_train.evaluation.scorecard import Scorecard
 
     recipe = load_recipe(str(recipe_path))
+    fetch_rewards(recipe)
     card = Scorecard.read(
         evaluate(recipe, student, folder / "evaluation", lambda done, total, arm: progress(done, total, arm=arm))
     )

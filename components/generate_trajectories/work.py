@@ -12,10 +12,12 @@ from components.shared.summary import table, write_summary
 def generate_store(recipe_path: Path, folder: Path, progress: Progress) -> None:
     """Fill ``folder/store``, carrying on from the shards that an interrupted attempt finished."""
     limit_threads()
+    from components.shared.reward_files import fetch_rewards
     from rats_train.config import load_recipe
     from rats_train.trajectories.generate import generate
 
     recipe = load_recipe(str(recipe_path))
+    fetch_rewards(recipe)
     generate(recipe, folder / "store", lambda done, total, reward: progress(done, total, reward_teacher=reward))
     means = _mean_rewards(folder / "store")
     text = f"# {recipe.trajectories.count} rollouts of {recipe.teacher.steps} steps"

@@ -30,12 +30,13 @@ def prepare(
     Args:
         recipe: name of a packaged recipe, or path of a YAML file.
         overrides: changes such as "training.steps=20".
-        resolved: the whole recipe as YAML, defaults included.
+        resolved: the whole recipe as YAML, defaults included and registered rewards pinned by digest.
         summary: the recipe and the keys, to read.
 
     Returns:
         One content key a step; equal keys promise equal results.
     """
+    from components.prepare.resolve import resolve
     from components.shared.keys import step_keys
     from components.shared.step import recorded
     from components.shared.summary import table
@@ -43,7 +44,7 @@ def prepare(
     from rats_train.files import atomic_write_text
 
     with recorded("prepare"):
-        loaded = load_recipe(recipe, overrides)
+        loaded = resolve(load_recipe(recipe, overrides))
         keys = step_keys(loaded)
         text = dump_recipe(loaded)
         atomic_write_text(resolved.path, text)

@@ -21,10 +21,13 @@ SHOWN = 10
 
 def train(recipe_path: Path, store: Path, folder: Path) -> None:
     """Train in ``folder``, carrying on from its last checkpoint where there is one."""
+    from components.shared.reward_files import fetch_rewards
     from rats_train.engine.launch import launch
     from rats_train.evaluation.learning import read_learning
 
-    world_size = load_recipe(str(recipe_path)).training.world_size
+    recipe = load_recipe(str(recipe_path))
+    fetch_rewards(recipe)
+    world_size = recipe.training.world_size
     limit_threads(world_size)
     launch(recipe_path, store, folder, world_size)
     for name in LOG:

@@ -3,16 +3,19 @@
 write_report(run / "report.html", evaluation=run / "evaluation", training=run / "training", run=run / "run.json")
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from rats_train.errors import UserError
 from rats_train.evaluation.curves import crossing, read_curve, smooth
 from rats_train.evaluation.gallery import Exhibit, Tile, read_gallery
 from rats_train.evaluation.learning import read_learning
 from rats_train.evaluation.pictures import data_uri, to_picture
+from rats_train.evaluation.preference import Preference
 from rats_train.evaluation.scorecard import Interval, Scorecard
 from rats_train.evaluation.scores import ALL_CORRECT, DIVERSITY_FEATURES, DIVERSITY_PIXELS, SCENE_LIKENESS, Scores
 from rats_train.evaluation.summary import headlines, join_words, sentence
@@ -20,6 +23,7 @@ from rats_train.evaluation.verdict import judge
 from rats_train.files import atomic_write_text, read_json
 
 TILE = 256
+_VOTES = re.compile(r"(<!-- votes -->).*?(<!-- end of votes -->)", re.DOTALL)
 SHOWN_LED = 15
 LABELS = {
     ALL_CORRECT: "everything right",
@@ -82,6 +86,20 @@ def write_report(
     )
     atomic_write_text(path, html)
     return path
+
+
+def show_preferences(path: Path, preferences: Sequence[Preference]) -> None:
+    """Show in a report that is there already what people preferred, in place of what it said of that before.
+
+    Raises:
+        UserError: the file is no report of this version.
+    """
+    text = path.read_text()
+    shown = _environment().get_template("preferences.html.j2").render(preferences=preferences)
+    made, places = _VOTES.subn(lambda found: f"{found[1]}\n{shown}{found[2]}", text)
+    if not places:
+        raise UserError(f"{path} has no place for votes: it is of another version; write the report again.")
+    atomic_write_text(path, made)
 
 
 def _environment() -> Environment:

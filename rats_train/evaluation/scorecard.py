@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rats_train.config import Recipe
 from rats_train.errors import UserError
 from rats_train.evaluation.arms import student_arm, teacher_arm, unguided_arm
 from rats_train.evaluation.bootstrap import bootstrap_mean, paired_bootstrap
+from rats_train.evaluation.preference import Preference
 from rats_train.evaluation.scores import Kind, Scores
 from rats_train.files import atomic_write_text, read_json
 from rats_train.provenance import Provenance
@@ -87,6 +88,7 @@ class Scorecard(_Card):
         nfe: budget -> reward -> comparison, trained and held-out rewards alike.
         quality: budget -> ``all_correct``, ``scene_likeness`` or a diversity -> comparison.
         arms: arm name -> cost and means.
+        preferences: what people preferred, where they were asked (`rats vote`).
     """
 
     nfe: dict[str, dict[str, Comparison]]
@@ -100,6 +102,7 @@ class Scorecard(_Card):
     settings: Settings
     note: str
     provenance: Provenance
+    preferences: list[Preference] = Field(default_factory=list)
 
     @property
     def budgets(self) -> list[int]:

@@ -6,11 +6,11 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rats_train.embedded import reward_folder
 from rats_train.recipe_rewards import RewardKind, RewardSpec
 from rats_train.rewards.aesthetic import AestheticReward
 from rats_train.rewards.base import Reward, RewardModel
 from rats_train.rewards.clip import ClipReward
+from rats_train.rewards.folder import folder_digest, spec_folder
 from rats_train.rewards.frames import FrameReward
 from rats_train.rewards.hpsv2 import Hpsv2Reward
 from rats_train.rewards.image_reward import ImageReward
@@ -51,11 +51,14 @@ def load_reward(spec: RewardSpec) -> Reward:
     """Load one reward, for pictures.
 
     Raises:
-        UserError: its folder is missing or is no such reward model, or the package of its kind is not installed.
+        UserError: its folder is missing, is no such reward model or not the one that its digest means, or the package
+            of its kind is not installed.
     """
     if spec.path is None:
         return PACKAGED[spec.kind](spec.name, spec.weight, spec.statistics)
-    return FROM_FOLDER[spec.kind](reward_folder(spec.path), spec.name, spec.weight, spec.statistics)
+    if spec.digest:
+        folder_digest(spec)
+    return FROM_FOLDER[spec.kind](spec_folder(spec), spec.name, spec.weight, spec.statistics)
 
 
 def combine(rewards: Sequence[RewardModel], images: Tensor, prompts: Sequence[str]) -> Tensor:

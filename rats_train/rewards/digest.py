@@ -3,11 +3,10 @@
 import hashlib
 from pathlib import Path
 
-from rats_train.embedded import reward_folder
-from rats_train.errors import UserError
 from rats_train.files import sha256_file, sha256_tree
 from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.extras import extra_version
+from rats_train.rewards.folder import folder_digest
 from rats_train.world import verifier
 
 
@@ -15,7 +14,7 @@ def reward_digest(spec: RewardSpec) -> str:
     """Hex SHA-256 over the kind, the files or the package behind it, and the statistics; weight and name stay out.
 
     Raises:
-        UserError: the folder that ``spec`` names is missing.
+        UserError: the folder that ``spec`` names is missing, or is not the one that its digest means.
     """
     content = _content(spec)
     if spec.kind == "clip" and not spec.statistics:
@@ -31,10 +30,4 @@ def _content(spec: RewardSpec) -> str:
         return code + sha256_tree(world / "art")
     if spec.path is None:
         return extra_version(spec.kind, spec.name)
-    folder = reward_folder(spec.path)
-    if not folder.is_dir():
-        raise UserError(
-            f"The path of reward {spec.name} names {folder}, and there is no such folder: write embedded:a, "
-            "embedded:b, or a folder that exists."
-        )
-    return sha256_tree(folder)
+    return folder_digest(spec)

@@ -130,6 +130,11 @@ def test_the_digest_sees_every_value() -> None:
             "rewards.train=[{name: a, kind: hpsv2}]",
             "reward a of kind hpsv2 names no path; add the folder of its model.",
         ),
+        ("rewards.heldout=[{name: a, path: b, digest: 12ab}]", "rewards.heldout.0.digest is '12ab'"),
+        (
+            f"rewards.heldout=[{{name: a, kind: nsfw, digest: '{'0' * 64}'}}]",
+            "reward a of kind nsfw has no folder; take",
+        ),
         ("rewards.heldout=[{name: a, kind: nsfw, path: b}]", "reward a of kind nsfw has no model of its own; take its"),
         (
             "rewards.train=[{name: a, kind: ocr}]",

@@ -66,20 +66,20 @@ def arm_scores(role: str, steps: int, guidance: float, level: float, correct: fl
 
 @pytest.fixture
 def make_scores() -> Callable[..., Scores]:
+    return synthetic_scores
+
+
+def synthetic_scores(lead: float = 0.1, correct: float = 0.8) -> Scores:
     """Scores in which the student's rewards lie ``lead`` above its guided teacher's at the same steps."""
-
-    def make(lead: float = 0.1, correct: float = 0.8) -> Scores:
-        arms = {}
-        for steps, level, right in ((3, 0.5, 0.3), (5, 0.6, 0.5), (8, 0.65, 0.6), (50, 0.7, 0.75)):
-            arms[f"student_{steps}"] = arm_scores("student", steps, 1.0, level + lead, correct)
-            arms[f"teacher_{steps}"] = arm_scores("teacher", steps, 3.0, level, right)
-            if steps < 50:
-                arms[f"teacher_{steps}_unguided"] = arm_scores("teacher", steps, 1.0, level - 0.05, right)
-        prompts = [f"synthetic prompt {number}" for number in range(PROMPTS)]
-        seeds = list(range(PROMPTS * PER_PROMPT))
-        return Scores(prompts=prompts, images_per_prompt=PER_PROMPT, seeds=seeds, kinds=KINDS, arms=arms)
-
-    return make
+    arms = {}
+    for steps, level, right in ((3, 0.5, 0.3), (5, 0.6, 0.5), (8, 0.65, 0.6), (50, 0.7, 0.75)):
+        arms[f"student_{steps}"] = arm_scores("student", steps, 1.0, level + lead, correct)
+        arms[f"teacher_{steps}"] = arm_scores("teacher", steps, 3.0, level, right)
+        if steps < 50:
+            arms[f"teacher_{steps}_unguided"] = arm_scores("teacher", steps, 1.0, level - 0.05, right)
+    prompts = [f"synthetic prompt {number}" for number in range(PROMPTS)]
+    seeds = list(range(PROMPTS * PER_PROMPT))
+    return Scores(prompts=prompts, images_per_prompt=PER_PROMPT, seeds=seeds, kinds=KINDS, arms=arms)
 
 
 @pytest.fixture
@@ -106,17 +106,20 @@ def swap() -> Callable[[Scores], Scorecard]:
 
 
 @pytest.fixture
-def evaluation_dir(tmp_path, make_scores, make_card) -> Path:
+def evaluation_dir(tmp_path, make_scores) -> Path:
+    return write_evaluation(tmp_path, make_scores())
+
+
+def write_evaluation(folder: Path, scores: Scores) -> Path:
     """A folder as evaluation leaves it, with discs for pictures: the fewer the steps, the softer."""
-    scores = make_scores()
     for name, arm in scores.arms.items():
         images = torch.stack(
             [disc(row, 12 / arm.steps if arm.role == "teacher" else 1.2) for row in range(PROMPTS * 2)]
         )
-        save_draws(draws_path(tmp_path, name), Draws(images, 1.0), key="synthetic")
-    scores.write(tmp_path / "scores.json")
-    make_card().write(tmp_path / "scorecard.json")
-    return tmp_path
+        save_draws(draws_path(folder, name), Draws(images, 1.0), key="synthetic")
+    scores.write(folder / "scores.json")
+    build_scorecard(scores, SETTINGS, PROVENANCE).write(folder / "scorecard.json")
+    return folder
 
 
 def disc(row: int, softness: float) -> torch.Tensor:

@@ -9,7 +9,10 @@ from typer.testing import CliRunner
 
 from pipelines.cli import app
 
-COMMANDS = ("plan", "run", "status", "evaluate", "package", "serve", "world build", "compile", "doctor")
+COMMANDS = (
+    *("plan", "run", "status", "evaluate", "package", "serve", "world build", "compile", "doctor"),
+    *("reward register", "reward list", "vote"),
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -43,6 +46,12 @@ def test_help_imports_nothing_slow():
         (["status"], "No run latest in"),
         (["status", "monday"], "No run monday in"),
         (["serve"], "No package in"),
+        (["vote", "monday", "tuesday"], "No run monday in"),
+        (["plan", "--set", "rewards.heldout=[{name: b, path: b@latest}]"], "There is no registered reward b: make one"),
+        (
+            ["reward", "register", "a/b", "embedded:a", "--kind", "clip", "--licence", "MIT"],
+            '"a/b" cannot name a reward',
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(tmp_path, arguments, said):
