@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from pipelines.errors import StepFailedError
+from pipelines.reward_cli import reward
 from rats_train.errors import RetryableError, UserError
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 world = typer.Typer(help="The embedded world of emoji scenes.", no_args_is_help=True)
 app.add_typer(world, name="world")
+app.add_typer(reward, name="reward")
 
 console = Console()
 errors = Console(stderr=True)
