@@ -50,7 +50,7 @@ def start_process(reward: str, port: int = 0) -> tuple["subprocess.Popen[str]", 
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     said = ""
-    for line in process.stdout:
+    while line := process.stdout.readline():
         said += line
         if found := re.search(r"Ready at (http://\S+?),", line):
             return process, found[1]

@@ -51,6 +51,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, store: Path | None, out: Path, identity: Identity, ranks: Ranks) -> None:
         _check_divides(recipe, ranks)
+        check_gradients(recipe)
         self._recipe, self._out, self._identity, self._ranks = recipe, out, identity, ranks
         self._method = build_method(recipe)
         self._prompts = PromptSource(recipe)
@@ -58,7 +59,6 @@ class Trainer:
         self._model = load_teacher(recipe).to(ranks.device)
         if recipe.training.offload_text_encoders:
             _offload_text_encoders(self._model, recipe, self._prompts)
-        check_gradients(recipe)
         self._rewards = load_joint_rewards(recipe.rewards.train, ranks)
         self._roles = Roles(self._method.roles, self._model.transformer, recipe.training, ranks, recipe.seed)
         self._checkpoints = Checkpoints(out / "checkpoints", identity.run, ranks)

@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,7 +16,7 @@ import pytest
 import torch
 from transformers import CLIPModel
 
-from rats_train.config import Recipe
+from rats_train.config import Recipe, dump_recipe
 from rats_train.engine import outages
 from rats_train.engine.outages import OUTAGES
 from rats_train.engine.ranks import Ranks
@@ -88,13 +90,16 @@ def server(here: RewardSpec) -> Iterator[Server]:
     server.off()
 
 
-def before_request(patch: pytest.MonkeyPatch, number: int, event: Callable[[], object]) -> None:
-    """Let something happen before the ``number``-th request for scores, counted from 1."""
-    ask, asked = RewardClient.ask, []
+def before_request(
+    patch: pytest.MonkeyPatch, number: int, event: Callable[[], object], out: Path | None = None
+) -> None:
+    """Let something happen before the ``number``-th request, or before the first when ``out`` has that many steps."""
+    ask, asked, happened = RewardClient.ask, [], []
 
     def wrapped(self: RewardClient, *words: Any, **more: Any) -> dict[str, torch.Tensor]:
         asked.append(words)
-        if len(asked) == number:
+        if not happened and number == (len(read_lines(out / "metrics.jsonl")) if out else len(asked)):
+            happened.append(True)
             event()
         return ask(self, *words, **more)
 
@@ -204,12 +209,12 @@ def test_a_server_that_comes_back_with_other_weights_is_refused(
     model.save_pretrained(other)
     before_request(monkeypatch, 4, server.off)
     while_waiting(monkeypatch, lambda: server.on(RewardSpec(name="likeness", path=str(other))))
-    with pytest.raises(UserError, match="Reward likeness at http://.* is no longer what this run began with"):
+    with pytest.raises(UserError, match=r"Reward likeness at http://.* is no longer what this run began with"):
         train(remote(tiny_recipe, server.port), tiny_store, tmp_path / "out", ranks)
     assert read_lines(tmp_path / "out" / OUTAGES)[0]["ended"] == "another reward"
     assert read_json(tmp_path / "out" / "checkpoints" / "latest.json")["checkpoints"][-1]["step"] == 3
     # Nor does the run go on with it when it is started again.
-    with pytest.raises(UserError, match="holds the trajectories of another recipe|checkpoints of another recipe"):
+    with pytest.raises(UserError, match="holds the trajectories of another recipe"):
         train(remote(tiny_recipe, server.port), tiny_store, tmp_path / "out", ranks)
 
 
@@ -226,29 +231,47 @@ def test_asked_to_stop_while_it_waits_a_run_stops(
     assert_same_run(tmp_path, whole)
 
 
+def judged(recipe: Recipe, port: int) -> Recipe:
+    """The recipe with a remote held-out reward and a look at the beginning and at the end."""
+    heldout = [{"name": "judge", "path": f"http://127.0.0.1:{port}"}]
+    return changed(changed(recipe, "rewards", heldout=heldout), "training", steps=2, watch_every=2, checkpoint_every=3)
+
+
+@pytest.fixture(scope="module")
+def whole_judged(
+    tiny_recipe: Recipe, tiny_store: Path, here: RewardSpec, ranks: Ranks, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    out, port = tmp_path_factory.mktemp("judged"), free_port()
+    with served(here, port=port):
+        train(judged(tiny_recipe, port), tiny_store, out, ranks)
+    return out
+
+
 @pytest.mark.parametrize("gives_up", [False, True])
 def test_a_look_that_needs_the_server_is_made_when_it_is_back(
-    tiny_recipe: Recipe, tiny_store: Path, server: Server, ranks: Ranks, tmp_path: Path, gives_up: bool
+    tiny_recipe: Recipe,
+    tiny_store: Path,
+    server: Server,
+    ranks: Ranks,
+    whole_judged: Path,
+    tmp_path: Path,
+    gives_up: bool,
 ) -> None:
-    """The held-out reward is remote, and goes away at the look after step 4; that look is missed in no case."""
-    heldout = [{"name": "judge", "path": f"http://127.0.0.1:{server.port}"}]
-    recipe = changed(tiny_recipe, "evaluation", prompts=tiny_recipe.trajectories.prompts, count=2)
-    recipe = changed(changed(recipe, "rewards", heldout=heldout), "training", watch_every=2, checkpoint_every=3)
-    train(recipe, tiny_store, tmp_path / "whole", ranks)
-    looks = read_lines(tmp_path / "whole" / "watch.jsonl")
-    assert [look["step"] for look in looks] == [0, 2, 4, 6]
-    patient = changed(recipe, "rewards", wait_minutes=0 if gives_up else 5)
+    """The held-out reward goes away at the last look; it is missed in no case."""
+    recipe = changed(judged(tiny_recipe, server.port), "rewards", wait_minutes=0 if gives_up else 5)
     with pytest.MonkeyPatch.context() as patch:
-        before_request(patch, 3, server.off)
+        before_request(patch, 2, server.off, tmp_path)
         if gives_up:
-            with pytest.raises(RetryableError, match="it goes on after step 4 of 6"):
-                train(patient, tiny_store, tmp_path / "torn", ranks)
+            with pytest.raises(RetryableError, match="it goes on after step 2 of 2"):
+                train(recipe, tiny_store, tmp_path, ranks)
             server.on()
         else:
             while_waiting(patch, server.on)
-    train(patient, tiny_store, tmp_path / "torn", ranks)
-    assert_same_run(tmp_path / "torn", tmp_path / "whole")
-    torn = read_lines(tmp_path / "torn" / "watch.jsonl")
+        train(recipe, tiny_store, tmp_path, ranks)
+    assert len(read_lines(tmp_path / OUTAGES)) == 1
+    assert_same_run(tmp_path, whole_judged)
+    looks, torn = (read_lines(out / "watch.jsonl") for out in (whole_judged, tmp_path))
+    assert [look["step"] for look in looks] == [0, 2]
     assert [look | {"seconds": 0} for look in torn] == [look | {"seconds": 0} for look in looks]
 
 
@@ -282,3 +305,27 @@ def test_a_server_that_is_not_there_at_the_start_is_one_line(
     with pytest.raises(RetryableError, match=r"^Reward likeness does not answer at http://[^\n]*$") as caught:
         train(remote(tiny_recipe, free_port()), tiny_store, tmp_path, ranks)
     assert json.dumps(str(caught.value)).count("\\n") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["rats", "grpo"])
+def test_what_one_rank_loses_both_wait_for(
+    tiny_recipe: Recipe, tiny_store: Path, server: Server, tmp_path: Path, method: str
+) -> None:
+    """Under ZeRO-3 every pass of the student is done by all ranks together, and grpo has one behind its rewards."""
+    recipe = remote(tiny_recipe, server.port, steps=3, zero_stage=3, checkpoint_every=3)
+    recipe = with_method(recipe, "grpo", group_size=2) if method == "grpo" else recipe
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(recipe))
+    script = Path(__file__).with_name("outage_on_one_rank.py")
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *torchrun, str(script), str(tiny_store), str(tmp_path), str(tmp_path / "recipe.yaml")],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    (line,) = read_lines(tmp_path / "torn" / OUTAGES)
+    assert (line["reason"], line["ended"]) == ("the cable was pulled", "answered")
+    assert_same_run(tmp_path / "torn", tmp_path / "whole")
