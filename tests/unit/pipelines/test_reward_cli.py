@@ -57,6 +57,7 @@ def test_what_is_no_reward_is_one_line(written, said):
 def test_serving_says_where_and_what_and_ends_when_asked():
     process, url = start_process("verifier")
     try:
+        assert url.startswith("http://127.0.0.1:")
         about = httpx2.get(f"{url}/v1/reward").json()
         assert (about["kind"], about["digest"]) == ("verifier", reward_digest(RewardSpec(name="v", kind="verifier")))
         process.send_signal(signal.SIGTERM)
