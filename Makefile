@@ -43,7 +43,7 @@ test-all: $(STAMP) lint ## The slow checks as well
 	touch $@
 
 parity: $(STAMP) .venv-parity/hpsv2/.installed .venv-parity/image_reward/.installed ## The original HPSv2 and ImageReward, each in an environment of its own, against ours
-	$(BIN)/python -m pytest tests/parity
+	$(BIN)/python -m pytest -s tests/parity
 
 constraints: $(STAMP) ## Pin every version that the extras resolve to
 	$(BIN)/python -m pip install --quiet uv

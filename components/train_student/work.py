@@ -56,7 +56,7 @@ def _waits(outages: Path) -> list[str]:
     waits = [json.loads(line) for line in outages.read_text().splitlines()]
     if not waits:
         return []
-    rows = [(wait["step"], f"{wait['reward']} at {wait['url']}", wait["seconds"], wait["ended"]) for wait in waits]
+    rows = [(w["step"], f"{w['reward']} at {w['url']}", f"{w['seconds']:.0f}", w["ended"]) for w in waits]
     return ["It waited for reward servers:", table(["step", "reward", "seconds", "until"], rows)]
 
 

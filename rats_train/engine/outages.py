@@ -87,6 +87,8 @@ class Outages:
                 f"Waited {self._minutes:g} minutes (rewards.wait_minutes) for {what}: start it there with `rats reward "
                 f"serve`, then run the same command again; it goes on after step {done} of {self._steps}."
             )
+        if self._ranks.first:
+            write_waiting(self._out, done, self._steps, None)
         _log.warning("reward %s answers again after %.0f seconds: step %d goes on", away.name, seconds, done + 1)
 
     def _watch(self, away: RewardAwayError, what: str, done: int, began: float) -> str:

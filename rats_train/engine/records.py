@@ -59,14 +59,16 @@ class Records:
         write_json(self._out / PROGRESS, progress)
 
 
-def write_waiting(out: Path, done: int, steps: int, what: str, seconds: float) -> None:
-    """Say in the run's progress that after ``done`` of ``steps`` it has been waiting for ``what``, how long.
+def write_waiting(out: Path, done: int, steps: int, what: str | None, seconds: float = 0.0) -> None:
+    """Say in the run's progress that after ``done`` of ``steps`` it has been waiting for ``what``, and how long.
 
-    The next step's progress takes it away again.
+    None says that it waits no more.
     """
-    unknown = {"step": done, "steps": steps, "reward_student": None, "reward_teacher": None}
+    unknown = {"step": done, "steps": steps, "eta_seconds": None, "reward_student": None, "reward_teacher": None}
     now = read_json(out / PROGRESS) if (out / PROGRESS).is_file() else unknown
-    write_json(out / PROGRESS, now | {"eta_seconds": None, "waiting_for": what, "waiting_seconds": round(seconds)})
+    moving = {name: value for name, value in now.items() if name not in ("waiting_for", "waiting_seconds")}
+    waiting = {"eta_seconds": None, "waiting_for": what, "waiting_seconds": round(seconds)} if what else {}
+    write_json(out / PROGRESS, moving | waiting)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

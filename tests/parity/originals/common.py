@@ -35,12 +35,12 @@ def read_pictures(path: Path) -> tuple[dict[str, Tensor], list[str]]:
         return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()["prompts"])
 
 
-def randomise(network: nn.Module) -> None:
-    """Weights large enough that every part of the network shows in its score."""
+def randomise(network: nn.Module, gain: float) -> None:
+    """Weights so large, by ``gain``, that pictures and prompts show in the score."""
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for weight in network.parameters():
-            scale = 0.5 / max(weight.shape[-1:] or (1,)) ** 0.5
+            scale = gain / max(weight.shape[-1:] or (1,)) ** 0.5
             weight.copy_(torch.randn(weight.shape, generator=generator) * scale)
 
 
@@ -69,5 +69,5 @@ def answer(
         images = (pictures.permute(0, 3, 1, 2) / 255).requires_grad_()
         total = differentiable(images, prompts)
         found[f"{name}.differentiable"] = total.detach()
-        found[f"{name}.gradient"] = torch.autograd.grad(total.sum(), images)[0]
+        found[f"{name}.gradient"] = torch.autograd.grad(total.sum(), images)[0].contiguous()
     save_file(found, out / "answer.safetensors")

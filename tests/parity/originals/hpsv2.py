@@ -27,6 +27,7 @@ gzip.open = lambda path, *words: _open(VOCABULARY if Path(path).name == VOCABULA
 
 from hpsv2 import img_score  # noqa: E402
 from hpsv2.src.open_clip import CLIP, SimpleTokenizer, image_transform, tokenize  # noqa: E402
+from torchvision.transforms import Compose  # noqa: E402
 
 # As ViT-H-14, but narrow and shallow: 16 heads in both towers.
 VISION = {"image_size": 224, "layers": 3, "width": 64, "head_width": 4, "patch_size": 14}
@@ -52,7 +53,7 @@ def main() -> None:
     out = Path(sys.argv[2])
     out.mkdir(parents=True)
     model = CLIP(embed_dim=24, vision_cfg=VISION, text_cfg=TEXT, output_dict=True).eval()
-    randomise(model)
+    randomise(model, gain=0.5)
     torch.save({"state_dict": model.state_dict()}, out / "HPS.pt")
     save_tokenizer(out / "tokenizer")
     preprocess = image_transform(224, is_train=False)
@@ -60,10 +61,9 @@ def main() -> None:
     img_score.model_dict.update(model=model, preprocess_val=preprocess)
 
     def differentiable(images: torch.Tensor, words: list[str]) -> torch.Tensor:
-        pixels = images
-        for step in preprocess.transforms[2:]:  # behind conversion to RGB and to a tensor
-            pixels = step(pixels)
-        found = model(pixels, tokenize(words))
+        # Behind conversion to RGB and to a tensor. One by one: it takes four pictures for one with four channels.
+        fit = Compose(preprocess.transforms[2:])
+        found = model(torch.stack([fit(image) for image in images]), tokenize(words))
         return (found["image_features"] * found["text_features"]).sum(dim=1)
 
     answer(

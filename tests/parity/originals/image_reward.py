@@ -66,7 +66,7 @@ def main() -> None:
     Path("med_config.json").write_text(json.dumps(TEXT | {"vocab_size": words + 2}))  # and [DEC], [ENC]
     blip_pretrain.create_vit = small_vit
     made = ImageReward("med_config.json")
-    randomise(made)
+    randomise(made, gain=1.5)
     torch.save(made.state_dict(), "ImageReward.pt")
     model = load("ImageReward.pt", device="cpu", med_config="med_config.json")
 
