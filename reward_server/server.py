@@ -80,8 +80,8 @@ def _values(written: str) -> Any:
     file = Path(written).expanduser()
     try:
         return yaml.safe_load(file.read_text() if file.is_file() else written)
-    except yaml.YAMLError as error:
-        raise UserError(f"{written} is not YAML: {' '.join(str(error).split())}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{written} is not YAML: {' '.join(str(error).split())}. {_advice()}") from error
 
 
 def _advice() -> str:
