@@ -4,7 +4,6 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from itertools import count
 from typing import Final, NamedTuple
 
 import httpx2
@@ -37,11 +36,13 @@ class RewardAwayError(RetryableError):
         super().__init__(name, url, digest, reason)  # all of them, so that the error can travel between ranks
         self.name, self.url, self.digest, self.reason = name, url, digest, reason
 
+    @property
+    def what(self) -> str:
+        """The failure alone, without the cure."""
+        return f"Reward {self.name} does not answer at {self.url} ({self.reason})"
+
     def __str__(self) -> str:
-        return (
-            f"Reward {self.name} does not answer at {self.url} ({self.reason}): start it there with "
-            "`rats reward serve`, then run the same command again."
-        )
+        return f"{self.what}: start it there with `rats reward serve`, then run the same command again."
 
 
 class _Failure(NamedTuple):
@@ -104,21 +105,19 @@ class RewardClient:
 
     def _send(self, request: Callable[[], httpx2.Response]) -> httpx2.Response:
         """The answer to ``request``, made again with growing pauses until there is one."""
-        began, told = time.monotonic(), False
-        for attempt in count():
-            answer = self._try(request)
-            if isinstance(answer, httpx2.Response):
-                return answer
-            busy = answer.retry_after is not None
+        began, attempt = time.monotonic(), 0
+        while isinstance(answer := self._try(request), _Failure):
+            patience = self._patience if answer.retry_after is None else max(self._patience, BUSY_PATIENCE)
+            left = began + patience - time.monotonic()
             pause = max(_pause(attempt), answer.retry_after or 0)
-            left = began + (max(BUSY_PATIENCE, self._patience) if busy else self._patience) - time.monotonic()
+            away = RewardAwayError(self._name, self._url, self._digest, answer.reason)
             if pause > left:
-                raise RewardAwayError(self._name, self._url, self._digest, answer.reason)
-            if left > PATIENCE and not busy and not told:
-                told = True
-                _log.warning("%s; asking again for %.0f minutes", self._what(answer.reason), left / 60)
+                raise away
+            if not attempt and left > BUSY_PATIENCE:
+                _log.warning("%s; asking again for %.0f minutes", away.what, left / 60)
             time.sleep(pause)
-        raise AssertionError("an endless loop ended")
+            attempt += 1
+        return answer
 
     def _try(self, request: Callable[[], httpx2.Response]) -> httpx2.Response | _Failure:
         """One attempt.
@@ -145,9 +144,6 @@ class RewardClient:
         if self._digest not in ("", digest):
             raise other_reward(self._name, self._url, self._digest, digest)
         return digest
-
-    def _what(self, reason: str) -> str:
-        return f"Reward {self._name} does not answer at {self._url} ({reason})"
 
     def _not_ours(self) -> UserError:
         return UserError(

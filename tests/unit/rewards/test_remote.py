@@ -227,7 +227,7 @@ def test_an_absent_server_is_asked_again_with_growing_pauses_and_then_named(monk
 
 
 def test_a_server_that_comes_up_is_found_and_who_waits_long_says_so(
-    spec: RewardSpec, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    spec: RewardSpec, caplog: pytest.LogCaptureFixture
 ) -> None:
     port, stop = free_port(), threading.Event()
 
@@ -238,7 +238,6 @@ def test_a_server_that_comes_up_is_found_and_who_waits_long_says_so(
 
     late = threading.Thread(target=come_up)
     late.start()
-    monkeypatch.setattr(client, "PATIENCE", 5.0)
     try:
         with caplog.at_level(logging.WARNING):
             remote = RemoteReward(f"http://127.0.0.1:{port}", "mine", patience=600)
