@@ -57,7 +57,7 @@ def _waits(outages: Path) -> list[str]:
     if not waits:
         return []
     rows = [(w["step"], f"{w['reward']} at {w['url']}", f"{w['seconds']:.0f}", w["ended"]) for w in waits]
-    return ["It waited for reward servers:", table(["step", "reward", "seconds", "until"], rows)]
+    return ["It waited for reward servers:", table(["after step", "reward", "seconds", "until"], rows)]
 
 
 def _details(learning: "Learning") -> list[str]:

@@ -66,7 +66,7 @@ class Outages:
     def _wait(self, away: RewardAwayError, done: int) -> None:
         began, started = time.monotonic(), datetime.now(UTC)
         what = f"reward {away.name} at {away.url} ({away.reason})"
-        _log.warning("step %d waits for %s; %d steps are kept", done + 1, what, done)
+        _log.warning("after step %d of %d waiting for %s; all steps are kept", done, self._steps, what)
         ended = "killed"
         try:
             ended = self._watch(away, what, done, began)
@@ -89,7 +89,7 @@ class Outages:
             )
         if self._ranks.first:
             write_waiting(self._out, done, self._steps, None)
-        _log.warning("reward %s answers again after %.0f seconds: step %d goes on", away.name, seconds, done + 1)
+        _log.warning("reward %s answers again after %.0f seconds; going on", away.name, seconds)
 
     def _watch(self, away: RewardAwayError, what: str, done: int, began: float) -> str:
         """Look at the server now and then; how the wait ended."""
@@ -108,7 +108,7 @@ class Outages:
         if not self._ranks.first:
             return
         line = {
-            "step": done + 1,
+            "step": done,
             "reward": away.name,
             "url": away.url,
             "reason": away.reason,

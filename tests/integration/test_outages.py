@@ -163,10 +163,10 @@ def test_killed_in_the_middle_of_a_step_and_back_the_run_ends_bit_for_bit_the_sa
     }  # fmt: skip
     assert "waiting_for" not in read_json(tmp_path / PROGRESS)
     said = [record.getMessage() for record in caplog.records if record.name == outages.__name__]
-    assert said[0] == f"step 4 waits for {what}; 3 steps are kept"
+    assert said[0] == f"after step 3 of 6 waiting for {what}; all steps are kept"
     assert said[1].startswith("reward likeness answers again after ")
     (line,) = read_lines(tmp_path / OUTAGES)
-    assert (line["step"], line["reward"], line["ended"]) == (4, "likeness", "answered")
+    assert (line["step"], line["reward"], line["ended"]) == (3, "likeness", "answered")
     waited = line["seconds"]
     assert waited > 1
     assert all(step["seconds"] < waited for step in read_lines(tmp_path / "metrics.jsonl"))
