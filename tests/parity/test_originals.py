@@ -53,13 +53,15 @@ def say(parity: Parity, what: str, number: float) -> None:
 
 
 def pictures() -> dict[str, Tensor]:
-    """Noise of two scales with flat patches, at the size that the models see and at another."""
+    """Noise of two scales, from black to white with hard edges, at the size that the models see and at another."""
     generator = torch.Generator().manual_seed(0)
 
     def drawn(height: int, width: int) -> Tensor:
         coarse = F.interpolate(torch.rand(len(PROMPTS), 3, 8, 8, generator=generator), (height, width), mode="nearest")
         fine = torch.rand(len(PROMPTS), 3, height, width, generator=generator)
-        return (255 * (0.8 * coarse + 0.2 * fine)).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        # Many patches are wholly black or white: what a filter overshoots there must be kept, or cut, as there.
+        shades = (2 * coarse - 0.6 + 0.2 * fine).clamp(0, 1)
+        return (255 * shades).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
     return {"seen": drawn(224, 224), "larger": drawn(320, 280)}
 
