@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-all lint constraints clean
+.PHONY: help install demo serve test test-all parity lint constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,10 +37,18 @@ test: $(STAMP) lint ## Everything that CI checks, with coverage
 test-all: $(STAMP) lint ## The slow checks as well
 	$(BIN)/python -m pytest -m "not gpu" --cov --cov-report=term
 
+.venv-parity/%/.installed: infra/docker/%/requirements.txt
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+parity: $(STAMP) .venv-parity/hpsv2/.installed .venv-parity/image_reward/.installed ## The original HPSv2 and ImageReward, each in an environment of its own, against ours
+	$(BIN)/python -m pytest -s tests/parity
+
 constraints: $(STAMP) ## Pin every version that the extras resolve to
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --all-extras pyproject.toml --constraint constraints.txt --output-file constraints.txt
 	sed -i "s/+cpu//" constraints.txt
 
 clean: ## Remove the virtual environment and all runs
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) .venv-parity runs

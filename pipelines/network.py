@@ -30,7 +30,7 @@ class Network:
         used: parameters that one token passes through, on average; networks of two streams have half for each.
         text_encoders: parameters.
         decoder: parameters of the autoencoder; ``decoder_width`` are the channels of its widest feature map.
-        rewards: parameters of the reward models that are trained on.
+        rewards: parameters of the reward models that are trained on here, not on a server.
         tokens: of one sample, image and text together, as far as they pass through the blocks.
         layers: blocks, ``width`` numbers a token.
         pixels: of one sample, all frames together.
@@ -72,7 +72,7 @@ def read_network(recipe: Recipe) -> Network:
         text_encoders=sum(count_parameters(part) for part in folder.path.glob("text_encoder*")),
         decoder=count_parameters(folder.path / "vae"),
         decoder_width=vae.get("base_dim") or vae["block_out_channels"][0],
-        rewards=sum(count_parameters(spec_folder(spec)) for spec in recipe.rewards.train if spec.path),
+        rewards=sum(count_parameters(folder) for folder in _reward_folders(recipe)),
         tokens=_tokens(folder, resolution),
         layers=config["num_layers"] + config.get("num_single_layers", 0),
         width=config["num_attention_heads"] * config["attention_head_dim"],
@@ -83,6 +83,10 @@ def read_network(recipe: Recipe) -> Network:
 def count_parameters(folder: Path) -> int:
     """Numbers stored in the safetensors files of a folder, read from their headers."""
     return _size(_shapes(folder))
+
+
+def _reward_folders(recipe: Recipe) -> list[Path]:
+    return [spec_folder(spec) for spec in recipe.rewards.train if spec.path and spec.kind != "remote"]
 
 
 def count_adapted(shapes: dict[str, list[int]], lora: Lora) -> int:

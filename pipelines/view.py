@@ -170,7 +170,9 @@ def _bar(progress: dict[str, Any]) -> tuple[RenderableType, RenderableType]:
         words.append(f"{clock(progress['eta_seconds'])} left")
     known = {"step", "steps", "eta_seconds"}
     words += [
-        f"{name.replace('_', ' ')} {_short(value)}" for name, value in sorted(progress.items()) if name not in known
+        f"{name.replace('_', ' ')} {_short(value)}"
+        for name, value in sorted(progress.items())
+        if name not in known and value is not None
     ]
     return ProgressBar(total=progress["steps"], completed=progress["step"], width=24), Text(" · ".join(words))
 

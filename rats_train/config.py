@@ -231,6 +231,11 @@ class Recipe(Section):
         return 1 if self.guidance_is_input or self.teacher.guidance_scale == 1 else 2
 
     @property
+    def goes_through_rewards(self) -> bool:
+        """Whether the method goes back through the gradient of every reward that it trains on."""
+        return self.method.name in ("rats", "reward_only")
+
+    @property
     def student_guidance_scale(self) -> float:
         """What the student draws with: no guidance, or what its teacher is told."""
         return self.teacher.guidance_scale if self.guidance_is_input else 1.0
@@ -250,7 +255,7 @@ class Recipe(Section):
     def _rewards_fit_method(self) -> Self:
         """Refuse a reward without gradient where the method goes back through it."""
         blind = [spec for spec in self.rewards.train if spec.kind in PACKAGED_KINDS]
-        if blind and self.method.name in ("rats", "reward_only"):
+        if blind and self.goes_through_rewards:
             raise ValueError(
                 f"method {self.method.name} goes back through the gradient of every reward, and {blind[0].name} (kind "
                 f"{blind[0].kind}) has none; put it under rewards.heldout, or set method.name to rats_grpo or grpo"

@@ -31,6 +31,7 @@ class ProgressReport:
         self._task = self._bar.add_task(title, total=None, note="")
         self._first: tuple[float, int] | None = None
         self._last_line = (float("-inf"), -1)
+        self._waiting = ""
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -45,6 +46,7 @@ class ProgressReport:
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         """Show that ``done`` of ``total`` is finished."""
+        self._waiting = ""
         if self._console.is_terminal:
             self._bar.update(self._task, completed=done, total=total, note=note)
             return
@@ -56,6 +58,14 @@ class ProgressReport:
             self._console.print(
                 f"{self._title} {done}/{total}{self._time_left(now, done, total)}  {note}", highlight=False
             )
+
+    def wait(self, what: str, seconds: int) -> None:
+        """Show that nothing has moved for ``seconds``, for want of ``what``; in a file, once."""
+        if self._console.is_terminal:
+            self._bar.update(self._task, note=f"waiting for {what}, {seconds} s")
+        elif what != self._waiting:
+            self._console.print(f"{self._title} waits for {what}", highlight=False, markup=False)
+        self._waiting = what
 
     def _time_left(self, now: float, done: int, total: int) -> str:
         start, before = self._first or (now, done)

@@ -1,12 +1,13 @@
 """The rewards of a recipe: those that are trained on, and those that only judge."""
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from rats_train.recipe_section import Positive, Section
+from rats_train.recipe_section import Positive, Section, Weight
 
-RewardKind = Literal["clip", "hpsv2", "pickscore", "image_reward", "aesthetic", "ocr", "verifier", "nsfw"]
+RewardKind = Literal["clip", "hpsv2", "pickscore", "image_reward", "aesthetic", "ocr", "verifier", "nsfw", "remote"]
 PACKAGED_KINDS: Final[frozenset[RewardKind]] = frozenset({"ocr", "verifier", "nsfw"})
 """Kinds of reward that bring their weights or rules along: they have no path, and no gradient."""
 
@@ -23,8 +24,10 @@ class RewardSpec(Section):
 
     ``path`` is ``embedded:a``, ``embedded:b``, or a folder or hub id of that kind of model; the kinds ``ocr``,
     ``verifier`` and ``nsfw`` have none. A registered reward is named with its version, ``hpsv2@3``, and brings its
-    kind, statistics and digest along. ``digest``, the SHA-256 of the folder, pins its bytes: others are refused.
-    ``statistics`` bring rewards of different scales to one; null leaves the raw value.
+    kind, statistics and digest along. A path that begins with ``http://`` or ``https://`` is a reward that
+    `rats reward serve` serves, of whatever kind it has there: its kind here is ``remote``. ``digest``, the SHA-256 of
+    the folder, pins its bytes: others are refused. ``statistics`` bring rewards of different scales to one; null
+    leaves the raw value.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -34,22 +37,42 @@ class RewardSpec(Section):
     weight: Positive = 1.0
     statistics: Statistics | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _address_is_remote(cls, values: Any) -> Any:
+        """Let a path that is an address say the kind."""
+        if isinstance(values, dict) and _is_address(values.get("path")):
+            return {"kind": "remote", **values}
+        return values
+
     @model_validator(mode="after")
     def _path_fits_kind(self) -> Self:
+        if (self.kind == "remote") != _is_address(self.path):
+            raise ValueError(
+                f"reward {self.name} of kind {self.kind} has the path {self.path}; an address such as "
+                "http://127.0.0.1:8100, and no other path, is of kind remote, for its server knows the kind"
+            )
+        if self.kind == "remote":
+            _check_address(self.name, self.path or "")
         if self.path is None and self.kind not in PACKAGED_KINDS:
             raise ValueError(f"reward {self.name} of kind {self.kind} names no path; add the folder of its model")
         if self.path is not None and self.kind in PACKAGED_KINDS:
             raise ValueError(f"reward {self.name} of kind {self.kind} has no model of its own; take its path away")
-        if self.path is None and self.digest is not None:
+        if self.digest is not None and (self.path is None or self.kind == "remote"):
             raise ValueError(f"reward {self.name} of kind {self.kind} has no folder; take its digest away")
         return self
 
 
 class Rewards(Section):
-    """Rewards that are trained on, and rewards that only judge."""
+    """Rewards that are trained on, and rewards that only judge.
+
+    ``wait_minutes`` is how long to wait for a remote reward that no longer answers before giving up; what was computed
+    until then is kept.
+    """
 
     train: Annotated[list[RewardSpec], Field(min_length=1)]
     heldout: list[RewardSpec] = Field(default_factory=list)
+    wait_minutes: Weight = 60.0
 
     @model_validator(mode="after")
     def _readers_only_judge(self) -> Self:
@@ -58,3 +81,19 @@ class Rewards(Section):
         if readers:
             raise ValueError(f"reward {readers[0]} is of kind ocr, too slow to train on; put it under rewards.heldout")
         return self
+
+
+def _check_address(name: str, path: str) -> None:
+    parts = urlsplit(path)
+    if "@" in parts.netloc:
+        raise ValueError(f"the path of reward {name} holds a name or password; keep them out of the recipe")
+    try:
+        whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole or parts.query or parts.fragment:
+        raise ValueError(f"the path of reward {name} is {path}; write an address such as http://127.0.0.1:8100")
+
+
+def _is_address(path: Any) -> bool:
+    return isinstance(path, str) and path.startswith(("http://", "https://"))

@@ -6,7 +6,6 @@ with serve(Path("runs/latest/models")) as endpoint:
 
 import asyncio
 import contextlib
-import errno
 import logging
 import signal
 import socket
@@ -19,9 +18,10 @@ from typing import Any
 
 import uvicorn
 
-from rats_train.errors import RetryableError, UserError
+from rats_train.errors import RetryableError
 from serving.gateway import create_app
 from serving.keys import trusted_key
+from serving.listener import listen
 from serving.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
@@ -96,29 +96,6 @@ def run_forever(repo: Path, *, on_ready: Callable[[Endpoint], None], **settings:
         on_ready(endpoint)
         endpoint.wait()
         raise RetryableError("the endpoint ended by itself: its log says why")
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
-
-    Raises:
-        UserError: the port is taken or not ours to take, or the host is not this machine's.
-    """
-    # Named TCP, or asyncio does not switch Nagle's algorithm off on what it accepts: 40 ms on every answer.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen()
-        return listener
-    except OSError as error:
-        listener.close()
-        advice = "choose another with --port (0 takes any free one)"
-        if error.errno == errno.EADDRINUSE:
-            raise UserError(f"port {port} on {host} is in use: stop the program that holds it, or {advice}") from error
-        if error.errno == errno.EACCES:
-            raise UserError(f"port {port} needs more rights than this user has: {advice}") from error
-        raise UserError(f"cannot listen on {host}: {error.strerror}; give an address of this machine") from error
 
 
 async def _main(

@@ -20,6 +20,7 @@ from rats_train.files import sha256_file, sha256_tree
 from rats_train.prompt_file import prompt_file
 from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.digest import reward_digest
+from rats_train.rewards.gradients import check_gradients
 
 STEPS = (
     "generate_trajectories",
@@ -36,8 +37,11 @@ def step_keys(recipe: Recipe) -> dict[str, str]:
     """Key of every cached step, in the order of the pipeline.
 
     Raises:
-        UserError: the teacher, a reward model or a prompts file is not there.
+        UserError: the teacher, a reward model or a prompts file is not there, or a remote reward lacks the gradient
+            that the method needs.
+        RewardAwayError: the server of a remote reward does not answer.
     """
+    check_gradients(recipe)
     values = recipe.model_dump(mode="json")
     teacher = {**values["teacher"], "path": _folder_digest(teacher_folder(recipe.teacher.path), "teacher.path")}
     trained, heldout = ([_reward(spec) for spec in specs] for specs in (recipe.rewards.train, recipe.rewards.heldout))

@@ -15,7 +15,8 @@ from rats_train.files import read_json
 if TYPE_CHECKING:
     from rats_train.evaluation.learning import Learning
 
-LOG = ("metrics.jsonl", "samples.jsonl", "watch.jsonl", "alarms.jsonl", "result.json", "previews")
+OUTAGES = "outages.jsonl"
+LOG = ("metrics.jsonl", "samples.jsonl", "watch.jsonl", "alarms.jsonl", OUTAGES, "result.json", "previews")
 SHOWN = 10
 
 
@@ -40,7 +41,8 @@ def train(recipe_path: Path, store: Path, folder: Path) -> None:
     numbers = {name: result[name] for name in ("final_loss", "steps", "exported_step")}
     numbers |= {name: last[name] for name in shown if name in last}
     title = f"# {result['steps']} steps, final loss {result['final_loss']:.4f}{_in_short(learning)}"
-    parts = [title, table(["at the last step", ""], list(numbers.items())), *_details(learning)]
+    last_step = table(["at the last step", ""], list(numbers.items()))
+    parts = [title, last_step, *_waits(folder / OUTAGES), *_details(learning)]
     write_summary(folder, "\n\n".join(parts), numbers)
     # They were for resuming; this training is over, and they weigh more than all the rest.
     for name in ("checkpoints", "best"):
@@ -50,6 +52,15 @@ def train(recipe_path: Path, store: Path, folder: Path) -> None:
 def _in_short(learning: "Learning") -> str:
     """The alarms by name, for the title, which the terminal shows."""
     return "".join(f"; {alarm.name} at step {alarm.step}" for alarm in learning.alarms)
+
+
+def _waits(outages: Path) -> list[str]:
+    """How long the training stood still for reward servers, if it did."""
+    waits = [json.loads(line) for line in outages.read_text().splitlines()]
+    if not waits:
+        return []
+    rows = [(w["step"], f"{w['reward']} at {w['url']}", f"{w['seconds']:.0f}", w["ended"]) for w in waits]
+    return ["It waited for reward servers:", table(["after step", "reward", "seconds", "until"], rows)]
 
 
 def _details(learning: "Learning") -> list[str]:

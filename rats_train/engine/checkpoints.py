@@ -43,6 +43,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, key: str, ranks: Ranks) -> None:
         self._folder, self._key, self._ranks = folder, key, ranks
+        self._newest = 0
 
     def restore(self, roles: Roles) -> int:
         """Load the newest whole checkpoint and return its step; 0 where there is none.
@@ -54,7 +55,13 @@ class Checkpoints:
         if entry is None:
             return 0
         roles.load(self._folder / entry.name)
+        self._newest = entry.step
         return entry.step
+
+    def keep(self, step: int, roles: Roles) -> None:
+        """`save`, unless the newest checkpoint has these steps, or there are none."""
+        if step != self._newest:
+            self.save(step, roles)
 
     def save(self, step: int, roles: Roles) -> None:
         """Write a checkpoint, then let the pointer name it and the one before, then delete older ones.
@@ -67,6 +74,7 @@ class Checkpoints:
         self._ranks.from_first(lambda: self._prepare(scratch, roles.bytes_to_save()))
         self._ranks.together(lambda: self._write(scratch, roles))
         self._ranks.from_first(lambda: self._publish(scratch, name, step))
+        self._newest = step
 
     @property
     def fallback(self) -> int:

@@ -40,19 +40,25 @@ class Guards:
         self._warned: list[Alarm] = []
 
     def begin(self, done: int) -> None:
-        """Take up the records of a run with ``done`` steps behind it, or look for the first time.
+        """Take up the records of a run with ``done`` steps behind it, and look if that look is not there yet.
+
+        A run that gave up waiting for a reward server has kept all its steps, but could not look after the last.
 
         Raises:
             UserError: the weights of the best look so far are gone.
+            RewardAwayError: the server of a remote reward does not answer; may be called again.
         """
         self._points = self._ranks.from_first(lambda: self._take_up(done))
-        if not done:
-            self._look(0)
+        if self._due(done) and all(point.step != done for point in self._points):
+            self._look(done)
 
     def after_step(self, done: int) -> None:
-        """Look and listen where it is due after ``done`` steps."""
-        every, last = self._training.watch_every, done == self._training.steps
-        watching = bool(every) and (last or done % every == 0)
+        """Look and listen where it is due after ``done`` steps.
+
+        Raises:
+            RewardAwayError: as in `begin`.
+        """
+        last, watching = done == self._training.steps, self._due(done)
         if watching:
             self._look(done)
         if watching or last or done % self._training.checkpoint_every == 0:
@@ -87,6 +93,10 @@ class Guards:
                 f"{self._weights(step)}, the best weights so far, is gone: restore it, or train into a new folder."
             )
         return load_file(self._weights(step))
+
+    def _due(self, done: int) -> bool:
+        every = self._training.watch_every
+        return bool(every) and (done == self._training.steps or done % every == 0)
 
     def _look(self, done: int) -> None:
         if self._watch is None:

@@ -89,5 +89,8 @@ def _still_running(process: subprocess.Popen[bytes]) -> bool:
 def _show(out: Path, report: ProgressReport) -> None:
     if (out / PROGRESS).is_file():
         now = read_json(out / PROGRESS)
+        if "waiting_for" in now:
+            report.wait(now["waiting_for"], now["waiting_seconds"])
+            return
         rewards = [f"{who} {now[f'reward_{who}']:.4f}" for who in ("student", "teacher") if now[f"reward_{who}"]]
         report(now["step"], now["steps"], f"reward {', '.join(rewards)}" if rewards else "")

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from rats_train.errors import UserError
+from rats_train.errors import RetryableError, UserError
 
 T = TypeVar("T")
 
@@ -52,30 +52,35 @@ class Ranks:
         return dict(zip(samples, torch.cat(parts, dim=1).cpu(), strict=True))
 
     def together(self, work: Callable[[], T]) -> T:
-        """Do ``work`` on every rank; where it is a person's mistake on any of them, it is that on all.
+        """Do ``work`` on every rank; where it is a known failure on any of them, it is that on all.
 
-        Without this, one rank would leave and the others wait for it until they are killed.
+        Without this, one rank would leave and the others wait for it until they are killed. May be nested: whichever of
+        them the ranks are in when one fails, all leave the outermost together.
 
         Raises:
-            UserError: that of the first rank that raised one.
+            UserError, RetryableError: that of the first rank that raised one.
         """
         result: T | None = None
-        mistake: UserError | None = None
+        failure: UserError | RetryableError | None = None
         try:
             result = work()
-        except UserError as error:
-            mistake = error
-        if self.any(mistake is not None):
-            mistakes: list[UserError | None] = [None] * self.size
-            dist.all_gather_object(mistakes, mistake)
-            raise next(each for each in mistakes if each is not None)
+        except (UserError, RetryableError) as error:
+            if error.on_all_ranks:
+                raise
+            failure = error
+        if self.any(failure is not None):
+            failures: list[UserError | RetryableError | None] = [None] * self.size
+            dist.all_gather_object(failures, failure)
+            shared = next(each for each in failures if each is not None)
+            shared.on_all_ranks = True
+            raise shared
         return result  # type: ignore[return-value]
 
     def from_first(self, work: Callable[[], T]) -> T:
         """Do ``work`` on the first rank and give every rank its result.
 
         Raises:
-            UserError: the first rank raised it.
+            UserError, RetryableError: the first rank raised it.
         """
         box: list[Any] = [self.together(lambda: work() if self.first else None)]
         dist.broadcast_object_list(box)

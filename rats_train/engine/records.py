@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rats_train.evaluation.watched import WATCH
-from rats_train.files import atomic_write_text, write_json
+from rats_train.files import atomic_write_text, read_json, write_json
 
 METRICS = "metrics.jsonl"
 SAMPLES = "samples.jsonl"
@@ -57,6 +57,18 @@ class Records:
             "reward_teacher": metrics.get("reward_teacher"),
         }
         write_json(self._out / PROGRESS, progress)
+
+
+def write_waiting(out: Path, done: int, steps: int, what: str | None, seconds: float = 0.0) -> None:
+    """Say in the run's progress that after ``done`` of ``steps`` it has been waiting for ``what``, and how long.
+
+    None says that it waits no more.
+    """
+    unknown = {"step": done, "steps": steps, "eta_seconds": None, "reward_student": None, "reward_teacher": None}
+    now = read_json(out / PROGRESS) if (out / PROGRESS).is_file() else unknown
+    moving = {name: value for name, value in now.items() if name not in ("waiting_for", "waiting_seconds")}
+    waiting = {"eta_seconds": None, "waiting_for": what, "waiting_seconds": round(seconds)} if what else {}
+    write_json(out / PROGRESS, moving | waiting)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ from rats_train.config import Recipe, recipe_digest
 from rats_train.engine.checkpoints import Checkpoints, full_disk_explained
 from rats_train.engine.guards import Guards
 from rats_train.engine.identity import Identity
+from rats_train.engine.joint_reward import load_joint_rewards
 from rats_train.engine.memory import OutOfMemoryError, out_of_memory_explained
+from rats_train.engine.outages import Outages
 from rats_train.engine.previews import PREVIEWED, preview_columns, save_preview
 from rats_train.engine.ranks import Ranks
 from rats_train.engine.records import METRICS, Records, read_lines
@@ -29,7 +30,7 @@ from rats_train.methods.base import STUDENT, StepContext, StepResult
 from rats_train.methods.build import build_method
 from rats_train.models.base import FlowModel
 from rats_train.provenance import package_versions
-from rats_train.rewards.build import load_rewards
+from rats_train.rewards.gradients import check_gradients
 from rats_train.sampling.teacher import load_teacher
 from rats_train.seeds import derived_seed
 from rats_train.trajectories.order import rank_rows, step_rows
@@ -50,6 +51,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, store: Path | None, out: Path, identity: Identity, ranks: Ranks) -> None:
         _check_divides(recipe, ranks)
+        check_gradients(recipe)
         self._recipe, self._out, self._identity, self._ranks = recipe, out, identity, ranks
         self._method = build_method(recipe)
         self._prompts = PromptSource(recipe)
@@ -57,23 +59,25 @@ class Trainer:
         self._model = load_teacher(recipe).to(ranks.device)
         if recipe.training.offload_text_encoders:
             _offload_text_encoders(self._model, recipe, self._prompts)
-        self._rewards = [reward.to(ranks.device) for reward in load_rewards(recipe.rewards.train)]
+        self._rewards = load_joint_rewards(recipe.rewards.train, ranks)
         self._roles = Roles(self._method.roles, self._model.transformer, recipe.training, ranks, recipe.seed)
         self._checkpoints = Checkpoints(out / "checkpoints", identity.run, ranks)
         watch = Watch(recipe, self._model, self._rewards, ranks) if recipe.training.watch_every else None
         self._guards = Guards(recipe.training, watch, self._roles, out, ranks)
         self._stop = StopRequest()
+        self._outages = Outages(recipe, out, ranks, self._stop)
 
     def run(self) -> None:
         """Train from the last checkpoint to the end, then write the student and ``result.json``.
 
         Raises:
             UserError: a loss, a gradient or a reward is not finite, or the disk is full.
-            RetryableError: asked to stop; a checkpoint of the last step is written.
+            RetryableError: asked to stop, or tired of waiting for a reward server; a checkpoint of the last step is
+                written.
         """
         resumed = self._checkpoints.restore(self._roles)
         records = Records(self._out, resumed, self._recipe.training.steps) if self._ranks.first else None
-        self._guards.begin(resumed)
+        self._outages.outlast(lambda: self._guards.begin(resumed), resumed, keep=lambda: None)
         if not resumed:
             self._preview(0)
         for step in range(resumed, self._recipe.training.steps):
@@ -83,15 +87,13 @@ class Trainer:
             if records is not None:
                 records.add(metrics, samples)
                 self._report(metrics)
-            self._guards.after_step(step + 1)
+            self._look(step + 1)
             self._keep(step + 1)
         self._finish(resumed)
 
     def _step(self, step: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Make one step; its metrics, and a record of each row of the global batch."""
-        start, recipe, ranks = time.monotonic(), self._recipe, self._ranks
-        # Random numbers are a function of the step, so there is no generator state to save.
-        torch.manual_seed(derived_seed(recipe.seed, "step", step, ranks.rank))
+        start, recipe, ranks = self._outages.clock(), self._recipe, self._ranks
         rows = step_rows(recipe.seed, step, recipe.training.batch_size, len(self._data))
         result = self._result(step, self._data.batch(rank_rows(rows, ranks.rank, ranks.size)))
         losses = {role: ranks.mean(loss) for role, loss in result.losses.items()}
@@ -108,23 +110,34 @@ class Trainer:
             **self._method.summarise(samples),
             **_by_role("grad_norm", norms),
             "learning_rate": rate,
-            "seconds": round(time.monotonic() - start, 4),
+            "seconds": round(self._outages.clock() - start, 4),
         }
         return metrics, self._sample_records(step + 1, rows, samples)
 
     def _result(self, step: int, batch: PromptBatch) -> StepResult:
-        """What the method makes of this rank's rows. If memory runs out, the steps before are kept: no weight moved."""
+        """What the method makes of this rank's rows. No weight has moved yet: the steps before are kept if memory runs
+        out, and while a reward server is away."""
 
         def work() -> StepResult:
+            # Random numbers are a function of the step, so there is no generator state to save.
+            torch.manual_seed(derived_seed(self._recipe.seed, "step", step, self._ranks.rank))
             with out_of_memory_explained(self._recipe, step, kept="what was learned before"):
                 return self._method.step(batch, self._context(step))
 
+        def keep() -> None:
+            self._checkpoints.keep(step, self._roles)
+
         try:
-            return self._ranks.together(work)
+            return self._outages.outlast(lambda: self._ranks.together(work), step, keep)
         except OutOfMemoryError:
-            if step:
-                self._checkpoints.save(step, self._roles)
+            keep()
             raise
+
+    def _look(self, done: int) -> None:
+        def keep() -> None:
+            self._checkpoints.keep(done, self._roles)
+
+        self._outages.outlast(lambda: self._guards.after_step(done), done, keep)
 
     def _context(self, step: int) -> StepContext:
         recompute = self._recipe.training.recompute in ("step", "both")

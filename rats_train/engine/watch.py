@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rats_train.config import Recipe
+from rats_train.engine.joint_reward import load_joint_rewards
 from rats_train.engine.ranks import Ranks
 from rats_train.evaluation import metrics
 from rats_train.evaluation.heldout import WATCHED_SEEDS, watch_prompts, watch_seeds, watched_budget
@@ -15,7 +16,6 @@ from rats_train.evaluation.scores import ALL_CORRECT, DIVERSITY_FEATURES, DIVERS
 from rats_train.evaluation.watched import WatchPoint
 from rats_train.models.base import FlowModel
 from rats_train.rewards.base import RewardModel
-from rats_train.rewards.build import load_rewards
 from rats_train.sampling.draw import draw
 from rats_train.sampling.schedule import student_sigmas
 
@@ -31,7 +31,7 @@ class Watch:
         self._model, self._ranks, self._batch = model, ranks, recipe.evaluation.batch_size
         self._prompts = watch_prompts(recipe)
         self._seeds = watch_seeds(recipe, len(self._prompts))
-        heldout = [reward.to(ranks.device) for reward in load_rewards(recipe.rewards.heldout)]
+        heldout = load_joint_rewards(recipe.rewards.heldout, ranks)
         self._rewards = [*trained, *heldout]
         self._encoder = metrics.encoder([*heldout, *self._rewards])
         self._nfe = watched_budget(recipe.student.steps)
@@ -50,6 +50,7 @@ class Watch:
 
         Raises:
             UserError: a reward is not finite.
+            RewardAwayError: the server of a remote reward does not answer.
         """
         start = time.monotonic()
         mine = self._ranks.together(lambda: self._judge(self._my_rows(), student))

@@ -21,8 +21,9 @@ class Judges:
     """
 
     def __init__(self, recipe: Recipe, prompts: Sequence[str]) -> None:
-        heldout = load_rewards(recipe.rewards.heldout)
-        self._rewards = [*load_rewards(recipe.rewards.train), *heldout]
+        patience = recipe.rewards.wait_minutes * 60
+        heldout = load_rewards(recipe.rewards.heldout, patience)
+        self._rewards = [*load_rewards(recipe.rewards.train, patience), *heldout]
         for reward in self._rewards:
             reward.to(accelerator())
         self._encoder = metrics.encoder([*heldout, *self._rewards])

@@ -17,6 +17,8 @@ from rats_train.rewards.image_reward import ImageReward
 from rats_train.rewards.nsfw import NsfwReward
 from rats_train.rewards.ocr import OcrReward
 from rats_train.rewards.pickscore import PickScoreReward
+from rats_train.rewards.remote.client import PATIENCE
+from rats_train.rewards.remote.reward import RemoteReward
 from rats_train.rewards.verifier import VerifierReward
 
 FolderReward = ClipReward | Hpsv2Reward | PickScoreReward | AestheticReward | ImageReward
@@ -38,22 +40,28 @@ PACKAGED: Final[dict[RewardKind, type[PackagedReward]]] = {
 """The class of each kind that brings all it needs."""
 
 
-def load_rewards(specs: Sequence[RewardSpec]) -> list[RewardModel]:
+def load_rewards(specs: Sequence[RewardSpec], patience: float = PATIENCE) -> list[RewardModel]:
     """Load the reward models that a recipe lists.
+
+    Args:
+        specs: as the recipe has them.
+        patience: seconds for which a remote one that does not answer is asked again, now and on scoring.
 
     Raises:
         UserError: a folder is missing or is no such reward model, or the package of a kind is not installed.
+        RewardAwayError: the server of a remote one does not answer.
     """
-    return [FrameReward(load_reward(spec)) for spec in specs]
+    return [FrameReward(load_reward(spec, patience)) for spec in specs]
 
 
-def load_reward(spec: RewardSpec) -> Reward:
-    """Load one reward, for pictures.
+def load_reward(spec: RewardSpec, patience: float = PATIENCE) -> Reward:
+    """Load one reward, for pictures; else as `load_rewards`.
 
     Raises:
-        UserError: its folder is missing, is no such reward model or not the one that its digest means, or the package
-            of its kind is not installed.
+        UserError: also where its folder is not the one that its digest means.
     """
+    if spec.kind == "remote" and spec.path is not None:
+        return RemoteReward(spec.path, spec.name, spec.weight, spec.statistics, patience)
     if spec.path is None:
         return PACKAGED[spec.kind](spec.name, spec.weight, spec.statistics)
     if spec.digest:

@@ -7,18 +7,22 @@ from rats_train.files import sha256_file, sha256_tree
 from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.extras import extra_version
 from rats_train.rewards.folder import folder_digest
+from rats_train.rewards.remote.client import RewardClient
 from rats_train.world import verifier
 
 
 def reward_digest(spec: RewardSpec) -> str:
     """Hex SHA-256 over the kind, the files or the package behind it, and the statistics; weight and name stay out.
 
+    A remote reward has the digest that its server declares, so that it is the same reward here and there.
+
     Raises:
         UserError: the folder that ``spec`` names is missing, or is not the one that its digest means.
+        RewardAwayError: the server of a remote one does not answer.
     """
     content = _content(spec)
-    if spec.kind == "clip" and not spec.statistics:
-        return content  # known by this digest before there were other kinds
+    if spec.kind in ("clip", "remote") and not spec.statistics:
+        return content  # clip: known by this digest before there were other kinds
     scale = f"{spec.statistics.mean} {spec.statistics.std}" if spec.statistics else ""
     return hashlib.sha256(f"{spec.kind}\n{content}\n{scale}".encode()).hexdigest()
 
@@ -28,6 +32,8 @@ def _content(spec: RewardSpec) -> str:
         world = Path(verifier.__file__).parent
         code = "".join(sha256_file(file) for file in sorted(world.glob("*.py")))
         return code + sha256_tree(world / "art")
+    if spec.kind == "remote" and spec.path is not None:
+        return RewardClient(spec.path, spec.name).describe().digest
     if spec.path is None:
         return extra_version(spec.kind, spec.name)
     return folder_digest(spec)

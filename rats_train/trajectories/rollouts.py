@@ -26,7 +26,8 @@ class TeacherRollouts:
         self._guidance_scale = recipe.teacher.guidance_scale
         self._sigmas = teacher_sigmas(recipe)
         self._model = load_teacher(recipe).to(accelerator())
-        self._rewards = [reward.to(accelerator()) for reward in load_rewards(recipe.rewards.train)]
+        rewards = load_rewards(recipe.rewards.train, recipe.rewards.wait_minutes * 60)
+        self._rewards = [reward.to(accelerator()) for reward in rewards]
 
     @torch.no_grad()
     def draw(self, batch: PromptBatch) -> dict[str, Tensor]:

@@ -1,5 +1,8 @@
 """One rank or two, whatever ZeRO cuts up: the same losses, the same student."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,3 +128,16 @@ def test_two_ranks_see_what_one_sees_and_export_the_same_look(runs: dict[int, Pa
             assert theirs.values[name] == pytest.approx(values, abs=1e-4), name
     results = [read_json(runs[world_size] / "zero3-watched" / "result.json") for world_size in (1, 2)]
     assert results[0]["exported_step"] == results[1]["exported_step"] == best_point(one).step
+
+
+def test_ranks_leave_together_wherever_one_of_them_fails() -> None:
+    script = Path(__file__).with_name("leave_together.py")
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [sys.executable, *torchrun, str(script)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr

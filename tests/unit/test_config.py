@@ -88,6 +88,13 @@ def test_a_method_that_needs_gradient_refuses_a_reward_without(name: str, kind: 
     load_recipe("emoji", [blind.replace("train", "heldout"), f"method.name={name}"])
 
 
+def test_a_path_that_is_an_address_is_a_remote_reward(tmp_path: Path) -> None:
+    recipe = load_recipe("emoji", ['rewards.train=[{name: far, path: "http://127.0.0.1:8100"}]'])
+    assert recipe.rewards.train[0].kind == "remote"
+    (tmp_path / "mine.yaml").write_text(dump_recipe(recipe))
+    assert load_recipe(str(tmp_path / "mine.yaml")) == recipe
+
+
 def test_the_digest_sees_every_value() -> None:
     digest = recipe_digest(load_recipe("emoji"))
     assert len(digest) == 12
@@ -145,6 +152,23 @@ def test_the_digest_sees_every_value() -> None:
             "rewards.heldout=[{name: a, path: b, statistics: {mean: 0, std: 0}}]",
             "statistics.std is 0; it must be greater",
         ),
+        (
+            'rewards.train=[{name: a, kind: hpsv2, path: "http://h:1"}]',
+            "reward a of kind hpsv2 has the path http://h:1; an address such as http://127.0.0.1:8100, and no other",
+        ),
+        (
+            "rewards.train=[{name: a, kind: remote, path: b}]",
+            "reward a of kind remote has the path b; an address such as",
+        ),
+        (
+            'rewards.train=[{name: a, path: "http://me:word@h:1"}]',
+            "reward a holds a name or password; keep them out of",
+        ),
+        (
+            'rewards.train=[{name: a, path: "http://h:one"}]',
+            "reward a is http://h:one; write an address such as http://1",
+        ),
+        ("rewards.wait_minutes=-1", "rewards.wait_minutes is -1; it must be greater than or equal to 0"),
         ("training.steps", 'Override "training.steps" is not of the form key.key=value'),
         ("=3", 'Override "=3" is not of the form key.key=value'),
         ("seed.x=1", "seed is a single value and has no keys below it"),

@@ -7,7 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
-    file for folder in ("rats_train", "serving", "components", "pipelines") for file in (ROOT / folder).rglob("*.py")
+    file
+    for folder in ("rats_train", "serving", "reward_server", "components", "pipelines")
+    for file in (ROOT / folder).rglob("*.py")
 ]
 FORBIDDEN_IMPORTS = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 FORBIDDEN_CALLS = {"torch.load", "torch.save", "yaml.load", "numpy.load", "np.load", "eval", "exec", "os.system"}

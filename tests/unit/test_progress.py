@@ -27,3 +27,14 @@ def test_a_terminal_gets_a_bar() -> None:
         report(3, 10, "reward 3")
     assert "3/10" in out.getvalue()
     assert "reward 3" in out.getvalue()
+
+
+def test_a_wait_is_told_once_to_a_file_and_counted_on_a_terminal() -> None:
+    file, screen = io.StringIO(), io.StringIO()
+    for console in (Console(file=file, width=100), Console(file=screen, force_terminal=True)):
+        with ProgressReport("training", console) as report:
+            report(3, 10)
+            report.wait("a server", 2)
+            report.wait("a server", 40)
+    assert file.getvalue().splitlines() == ["training 3/10  ", "training waits for a server"]
+    assert "waiting for a server, 40 s" in screen.getvalue()

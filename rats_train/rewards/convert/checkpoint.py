@@ -54,6 +54,19 @@ def write_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor],
     save_file({name: weight.float().contiguous() for name, weight in weights.items()}, file, metadata={"format": "pt"})
 
 
+def check_words(words: int, embedded: int, folder: str | Path, name: str) -> None:
+    """Refuse a tokenizer of another vocabulary; from an empty folder, transformers reads one of a few words.
+
+    Raises:
+        UserError: ``folder`` has another number of words than the checkpoint embeds.
+    """
+    if words != embedded:
+        raise UserError(
+            f"The checkpoint knows {embedded:,} words, and the tokenizer in {folder} has {words:,}: name a folder with "
+            f"the tokenizer of {name}."
+        )
+
+
 def part(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The weights whose names begin with ``prefix``, without it."""
     return {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from rats_train.files import write_json
-from rats_train.rewards.convert.checkpoint import depth, read_checkpoint, shape, write_weights
+from rats_train.rewards.convert.checkpoint import check_words, depth, read_checkpoint, shape, write_weights
 from rats_train.rewards.convert.names import renamed
 from rats_train.rewards.preprocess import CLIP_MEAN, CLIP_STD
 
@@ -45,12 +45,13 @@ def convert(checkpoint: str | Path, tokenizer: str | Path, out: str | Path) -> N
         out: the folder to make.
 
     Raises:
-        UserError: the checkpoint is missing, or is not of such a model.
+        UserError: the checkpoint is missing, or is not of such a model, or the tokenizer is not its.
     """
     weights, out = read_checkpoint(checkpoint), Path(out)
     words = CLIPTokenizer.from_pretrained(tokenizer, local_files_only=True)
     ends = {"bos_token_id": words.bos_token_id, "eos_token_id": words.eos_token_id, "pad_token_id": words.pad_token_id}
     config = _config(weights, ends)
+    check_words(len(words), shape(weights, "token_embedding.weight")[0], tokenizer, "openai/clip-vit-large-patch14")
     with torch.device("meta"):
         expected = CLIPModel(config).state_dict()
     write_weights(to_transformers(weights), expected, out / "model.safetensors")

@@ -10,13 +10,15 @@ from torch import Tensor
 from transformers import BertTokenizer, BlipTextConfig, BlipVisionConfig
 
 from rats_train.files import write_json
-from rats_train.rewards.convert.checkpoint import depth, part, read_checkpoint, shape, write_weights
+from rats_train.rewards.convert.checkpoint import check_words, depth, part, read_checkpoint, shape, write_weights
 from rats_train.rewards.convert.names import renamed
 from rats_train.rewards.image_reward import MODEL_TYPE, WEIGHTS_FILE, ImageRewardNetwork
 
 # What shapes do not tell: heads and epsilons of BLIP's ViT-L and of BERT base.
 _VISION: Final = {"num_attention_heads": 16, "layer_norm_eps": 1e-6, "hidden_act": "gelu"}
 _TEXT: Final = {"num_attention_heads": 12, "layer_norm_eps": 1e-12, "hidden_act": "gelu"}
+# [DEC] and [ENC]: the checkpoint has room for them, and scores are read without.
+_MARKS: Final = 2
 _VISION_RULES: Final = (
     (r"^cls_token$", "embeddings.class_embedding"),
     (r"^pos_embed$", "embeddings.position_embedding"),
@@ -38,7 +40,7 @@ def convert(checkpoint: str | Path, tokenizer: str | Path, out: str | Path) -> N
         out: the folder to make.
 
     Raises:
-        UserError: the checkpoint is missing, or is not of such a model.
+        UserError: the checkpoint is missing, or is not of such a model, or the tokenizer is not its.
     """
     released, out = read_checkpoint(checkpoint), Path(out)
     vision = part(released, "blip.visual_encoder.")
@@ -51,12 +53,14 @@ def convert(checkpoint: str | Path, tokenizer: str | Path, out: str | Path) -> N
         **{f"head.{name}": weight for name, weight in part(released, "mlp.").items()},
     }
     vision_config, text_config = _vision_config(vision), _text_config(text)
+    words = BertTokenizer.from_pretrained(tokenizer, local_files_only=True)
+    check_words(len(words), text_config["vocab_size"] - _MARKS, tokenizer, "bert-base-uncased")
     with torch.device("meta"):
         expected = ImageRewardNetwork(BlipVisionConfig(**vision_config), BlipTextConfig(**text_config)).state_dict()
     write_weights(weights, expected, out / WEIGHTS_FILE)
     config = {"model_type": MODEL_TYPE, "vision_config": vision_config, "text_config": text_config}
     write_json(out / "config.json", config)
-    BertTokenizer.from_pretrained(tokenizer, local_files_only=True).save_pretrained(out)
+    words.save_pretrained(out)
 
 
 def _vision_config(weights: Mapping[str, Tensor]) -> dict[str, Any]:

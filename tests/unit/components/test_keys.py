@@ -7,6 +7,8 @@ from components.shared.code import code_digest
 from components.shared.keys import STEPS, step_keys
 from rats_train.config import load_recipe
 from rats_train.errors import UserError
+from rats_train.recipe_rewards import RewardSpec
+from tests.reward_servers import served
 
 
 @pytest.fixture
@@ -94,6 +96,19 @@ def test_the_same_content_elsewhere_has_the_same_keys(recipe, tmp_path):
     (tmp_path / "teacher").rename(tmp_path / "moved")
     (tmp_path / "teacher").symlink_to("moved")
     assert recipe("teacher.path=moved") == recipe()
+
+
+def test_a_remote_reward_counts_by_what_its_server_serves(recipe, tiny_reward_dir):
+    here = f"rewards.train=[{{name: a, path: {tiny_reward_dir}}}]"
+    with served(RewardSpec(name="any", path=str(tiny_reward_dir))) as url:
+        far = f'rewards.train=[{{name: a, path: "{url}"}}]'
+        assert recipe(far, "rewards.wait_minutes=3") == (before := recipe(here))
+    with served(RewardSpec(name="any", kind="hpsv2", path=str(tiny_reward_dir))) as url:
+        assert changed(before, recipe(f'rewards.train=[{{name: a, path: "{url}"}}]')) == STEPS
+    with served(RewardSpec(name="any", kind="verifier")) as url:
+        blind = f'rewards.train=[{{name: a, path: "{url}"}}]'
+        with pytest.raises(UserError, match=r"kind verifier.* has none: put it under rewards.heldout"):
+            recipe(blind)
 
 
 @pytest.mark.parametrize(

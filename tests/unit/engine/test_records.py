@@ -1,7 +1,8 @@
 import json
 from pathlib import Path
 
-from rats_train.engine.records import Records, read_lines
+from rats_train.engine.records import PROGRESS, Records, read_lines, write_waiting
+from rats_train.files import read_json
 
 
 def add(records: Records, step: int) -> None:
@@ -45,3 +46,15 @@ def test_the_last_step_is_always_in_the_progress(tmp_path: Path) -> None:
     add(records, 1)
     add(records, 2)  # less than a second later
     assert json.loads((tmp_path / "progress.json").read_text())["step"] == 2
+
+
+def test_progress_tells_of_a_wait_and_forgets_it(tmp_path: Path) -> None:
+    write_waiting(tmp_path, 0, 3, "a server", 1.6)
+    assert read_json(tmp_path / PROGRESS)["waiting_seconds"] == 2
+    add(Records(tmp_path, 0, 3), 1)
+    before = read_json(tmp_path / PROGRESS)
+    write_waiting(tmp_path, 1, 3, "a server", 30)
+    waiting = {"eta_seconds": None, "waiting_for": "a server", "waiting_seconds": 30}
+    assert read_json(tmp_path / PROGRESS) == before | waiting
+    write_waiting(tmp_path, 1, 3, None)
+    assert read_json(tmp_path / PROGRESS) == before | {"eta_seconds": None}

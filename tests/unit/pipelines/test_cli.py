@@ -11,7 +11,7 @@ from pipelines.cli import app
 
 COMMANDS = (
     *("plan", "run", "status", "evaluate", "package", "serve", "world build", "compile", "doctor"),
-    *("reward register", "reward list", "vote"),
+    *("reward register", "reward list", "reward serve", "reward convert", "vote"),
 )
 
 

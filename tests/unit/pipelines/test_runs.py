@@ -72,6 +72,15 @@ def test_the_view_shows_how_far_the_running_step_is(tmp_path):
     shown = text(steps_table([running]))
     assert "train_student" in shown
     assert "30/120 · 1:15 left · reward student 0.250" in shown
+    waiting = {
+        "step": 0,
+        "steps": 9,
+        "reward_student": None,
+        "waiting_for": "reward a at http://h",
+        "waiting_seconds": 7,
+    }
+    write_json(tmp_path / "progress.json", waiting)
+    assert "0/9 · waiting for reward a at http://h · waiting seconds 7" in text(steps_table([running]))
     reused = {
         "name": "train_student",
         "status": "succeeded",

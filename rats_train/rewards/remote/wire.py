@@ -1,0 +1,117 @@
+"""What a remote reward and its server say to each other: JSON that describes, safetensors that carry; no pickle.
+
+    GET  /v1/reward     the reward, as a `Description`
+    POST /v1/score      images[B, 3, H, W] and prompts  ->  score[B]; with ?gradient=true also gradient[B, 3, H, W]
+    POST /v1/features   images[B, 3, H, W]  ->  features[B, D]
+    GET  /healthz       200 while it can score
+
+Prompts travel in the metadata of the safetensors header, as a JSON list under ``prompts``. The gradient is that of each
+picture's own score. Every answer names in a header the digest of the reward that gave it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from math import inf
+from typing import Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from rats_train.errors import UserError
+from rats_train.rewards.base import Reward, Traits
+
+ABOUT: Final = "/v1/reward"
+SCORE: Final = "/v1/score"
+FEATURES: Final = "/v1/features"
+HEALTH: Final = "/healthz"
+DIGEST_HEADER: Final = "X-Reward-Digest"
+SAFETENSORS: Final = "application/x-safetensors"
+MAX_BODY: Final = 64 * 2**20
+"""The most bytes of a request: five pictures of 1024 x 1024 in float32."""
+MOST_PICTURES: Final = 64
+"""The most pictures of a request where the reward itself sets no bound."""
+
+
+class Description(BaseModel):
+    """What a server says of its reward; ``low`` and ``high`` are null where there is no such bound."""
+
+    model_config = ConfigDict(frozen=True)
+
+    protocol: Literal[1] = 1
+    name: str
+    kind: str
+    digest: str
+    differentiable: bool
+    low: float | None
+    high: float | None
+    reads_prompt: bool
+    has_features: bool
+    batch_size: int
+    max_body: int = MAX_BODY
+
+    @classmethod
+    def of(cls, reward: Reward, kind: str, digest: str) -> Self:
+        """The description of a loaded reward.
+
+        The gradient of a batch's sum is each picture's own only where a score depends on no other picture.
+        """
+        traits = reward.traits
+        return cls(
+            name=reward.name,
+            kind=kind,
+            digest=digest,
+            differentiable=traits.differentiable and traits.pointwise,
+            low=None if traits.low == -inf else traits.low,
+            high=None if traits.high == inf else traits.high,
+            reads_prompt=traits.reads_prompt,
+            has_features=traits.has_features,
+            batch_size=traits.batch_size or MOST_PICTURES,
+        )
+
+    def traits(self) -> Traits:
+        """What the reward declares, as if it were here."""
+        return Traits(
+            differentiable=self.differentiable,
+            low=-inf if self.low is None else self.low,
+            high=inf if self.high is None else self.high,
+            reads_prompt=self.reads_prompt,
+            has_features=self.has_features,
+            batch_size=self.batch_size,
+        )
+
+
+def pack(tensors: Mapping[str, Tensor], prompts: Sequence[str] | None = None) -> bytes:
+    """Tensors, on the CPU and without gradient, and prompts as one body."""
+    metadata = None if prompts is None else {"prompts": json.dumps(list(prompts))}
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+
+
+def unpack(body: bytes) -> dict[str, Tensor]:
+    """The tensors of a body.
+
+    Raises:
+        UserError: it is no safetensors file.
+    """
+    try:
+        return load(body)
+    except SafetensorError as error:
+        raise UserError(f"The body is no safetensors file ({error}): send tensors that safetensors wrote.") from error
+
+
+def unpack_prompts(body: bytes) -> list[str]:
+    """The prompts of a body that `unpack` has read.
+
+    Raises:
+        UserError: there are none.
+    """
+    # The format: eight bytes of length, then that much JSON. safetensors reads metadata from files only.
+    header = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
+    try:
+        prompts = json.loads(header["__metadata__"]["prompts"])
+    except (KeyError, json.JSONDecodeError):
+        prompts = None
+    if not isinstance(prompts, list) or not all(isinstance(prompt, str) for prompt in prompts):
+        raise UserError('The body has no prompts: write a JSON list of texts into its metadata, {"prompts": "[...]"}.')
+    return prompts

@@ -1,0 +1,1 @@
+"""One reward behind HTTP, for trainings elsewhere: `rats reward serve`."""
