@@ -8,7 +8,13 @@ from rats_train.config import Recipe
 from rats_train.devices import accelerator
 from rats_train.evaluation import metrics
 from rats_train.evaluation.scores import ALL_CORRECT, DIVERSITY_FEATURES, DIVERSITY_PIXELS, SCENE_LIKENESS, Kind, floats
+from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.build import load_rewards
+
+
+def judging_kind(spec: RewardSpec) -> Kind:
+    """What a reward of the held-out list is to the judgement: evidence, or a guard that may only forbid."""
+    return "guard" if spec.kind == "nsfw" else "heldout"
 
 
 class Judges:
@@ -21,7 +27,12 @@ class Judges:
     """
 
     def __init__(self, recipe: Recipe, prompts: Sequence[str]) -> None:
-        heldout = load_rewards(recipe.rewards.heldout)
+        # A guard has a threshold on its own scale, which statistics would move.
+        own_scale = [
+            spec.model_copy(update={"statistics": None}) if judging_kind(spec) == "guard" else spec
+            for spec in recipe.rewards.heldout
+        ]
+        heldout = load_rewards(own_scale)
         self._rewards = [*load_rewards(recipe.rewards.train), *heldout]
         for reward in self._rewards:
             reward.to(accelerator())
@@ -29,7 +40,8 @@ class Judges:
         self._per_prompt, self._batch = recipe.evaluation.images_per_prompt, recipe.evaluation.batch_size
         self._prompts = list(prompts)
         self.kinds: dict[str, Kind] = {
-            reward.name: "heldout" if reward in heldout else "trained" for reward in self._rewards
+            **{spec.name: "trained" for spec in recipe.rewards.train},
+            **{spec.name: judging_kind(spec) for spec in recipe.rewards.heldout},
         }
         if metrics.can_verify(prompts):
             self.kinds |= {ALL_CORRECT: "verifier", SCENE_LIKENESS: "realism"}
@@ -38,8 +50,12 @@ class Judges:
             if self._encoder:
                 self.kinds[DIVERSITY_FEATURES] = "diversity"
 
-    def values(self, images: Tensor) -> dict[str, list[float]]:
-        """Every metric of one arm's ``uint8[N, 3, H, W]`` pictures."""
+    def features(self, images: Tensor) -> Tensor | None:
+        """Unit vectors ``[N, D]`` of pictures ``uint8[N, 3, H, W]``; None where no reward has features."""
+        return metrics.features(self._encoder, images, self._batch) if self._encoder else None
+
+    def values(self, images: Tensor, features: Tensor | None) -> dict[str, list[float]]:
+        """Every metric of one arm's ``uint8[N, 3, H, W]`` pictures, whose `features` are given."""
         found = {
             reward.name: metrics.reward_values(reward, images, self._prompts, self._batch) for reward in self._rewards
         }
@@ -48,8 +64,6 @@ class Judges:
             found[SCENE_LIKENESS] = metrics.scene_likeness(images, self._prompts)
         if self._per_prompt > 1:
             found[DIVERSITY_PIXELS] = metrics.pixel_diversity(images, self._per_prompt)
-            if self._encoder:
-                found[DIVERSITY_FEATURES] = metrics.feature_diversity(
-                    self._encoder, images, self._per_prompt, self._batch
-                )
+            if features is not None:
+                found[DIVERSITY_FEATURES] = metrics.feature_diversity(features, self._per_prompt)
         return {name: floats(values.tolist()) for name, values in found.items()}

@@ -9,11 +9,12 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from rats_train.evaluation.bootstrap import Interval
 from rats_train.evaluation.curves import crossing, read_curve, smooth
 from rats_train.evaluation.gallery import Exhibit, Tile, read_gallery
 from rats_train.evaluation.learning import read_learning
 from rats_train.evaluation.pictures import data_uri, to_picture
-from rats_train.evaluation.scorecard import Interval, Scorecard
+from rats_train.evaluation.scorecard import Scorecard
 from rats_train.evaluation.scores import ALL_CORRECT, DIVERSITY_FEATURES, DIVERSITY_PIXELS, SCENE_LIKENESS, Scores
 from rats_train.evaluation.summary import headlines, join_words, sentence
 from rats_train.evaluation.verdict import judge

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from rats_train.evaluation.arms import student_arm, teacher_arm
-from rats_train.evaluation.scorecard import Interval, Scorecard
+from rats_train.evaluation.bootstrap import Interval
+from rats_train.evaluation.scorecard import Scorecard
 from rats_train.evaluation.scores import ALL_CORRECT
 from rats_train.evaluation.verdict import Verdict
 
