@@ -50,9 +50,8 @@ def read_gallery(folder: Path, scores: Scores, count: int) -> list[Exhibit]:
     Raises:
         UserError: the pictures of an arm are gone or damaged.
     """
-    return _read_rows(
-        folder, scores, [index * scores.images_per_prompt for index in range(len(scores.prompts))][:count]
-    )
+    shown = range(min(count, len(scores.prompts)))
+    return _read_rows(folder, scores, [prompt * scores.images_per_prompt for prompt in shown])
 
 
 def read_worst(folder: Path, scores: Scores, count: int) -> list[Exhibit]:
@@ -75,7 +74,8 @@ def _lead(scores: Scores) -> Values:
         for budget in scores.protocol.budgets
         for name in scores.of_kind("heldout") or scores.of_kind("trained")
     ]
-    return np.mean(leads, axis=0)
+    lead: Values = np.mean(leads, axis=0)
+    return lead
 
 
 def _read_rows(folder: Path, scores: Scores, rows: Sequence[int]) -> list[Exhibit]:

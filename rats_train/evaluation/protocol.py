@@ -34,7 +34,7 @@ class Protocol(BaseModel):
     Attributes:
         prompts: SHA-256 of the prompts, in order.
         seeds: SHA-256 of the seeds of all images, in order.
-        resolution: height, width and frames of a picture, as drawn.
+        resolution: shape of a picture as drawn, ``[3, H, W]``, or of a video, ``[T, 3, H, W]``.
         budgets: the student's steps (its network evaluations a picture).
         student_guidance_scale: what the student was drawn with.
         teacher: SHA-256 of the teacher's folder.
@@ -88,9 +88,16 @@ class Protocol(BaseModel):
 
 
 def read_protocol(
-    recipe: Recipe, *, teacher_digest: str, prompts: Sequence[str], seeds: Sequence[int], resolution: Sequence[int]
+    recipe: Recipe, *, teacher: str, prompts: Sequence[str], seeds: Sequence[int], resolution: Sequence[int]
 ) -> Protocol:
     """The protocol of an evaluation by ``recipe``.
+
+    Args:
+        recipe: names budgets, guidance, teacher and rewards.
+        teacher: digest of the teacher's folder.
+        prompts: each once, in order.
+        seeds: one an image.
+        resolution: shape of a picture as drawn.
 
     Raises:
         UserError: a reward model is missing.
@@ -105,7 +112,7 @@ def read_protocol(
         resolution=list(resolution),
         budgets=budgets(recipe),
         student_guidance_scale=recipe.student_guidance_scale,
-        teacher=teacher_digest,
+        teacher=teacher,
         teacher_steps=recipe.teacher.steps,
         teacher_guidance_scale=recipe.teacher.guidance_scale,
         teacher_sigmas=[round(sigma, 6) for sigma in teacher_sigmas(recipe).tolist()],

@@ -4,8 +4,8 @@
         card = evaluate(load_recipe("emoji"), Path("runs/latest/student"), Path("runs/latest/evaluation"), report)
 
 The folder then holds ``arms/<arm>.safetensors`` (the pictures), ``scores.json`` (every image's numbers),
-``scorecard.json``, ``grid.png`` and ``worst.png``. An arm that was already drawn from the same weights, prompts, seeds and noise
-levels is reused, so that an interrupted evaluation carries on where it stopped.
+``scorecard.json``, ``grid.png`` and ``worst.png``. An arm that was already drawn from the same weights, prompts, seeds
+and noise levels is reused, so that an interrupted evaluation carries on where it stopped.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,12 +66,9 @@ def _score_arms(
     recipe: Recipe, student_dir: Path, out: Path, plan: Sequence[Arm], on_progress: OnProgress | None
 ) -> Scores:
     check_schedule(recipe, student_dir)
-    prompts, seeds, per_prompt = (
-        tagged_heldout_prompts(recipe),
-        image_seeds(recipe),
-        recipe.evaluation.images_per_prompt,
-    )
-    asked = [prompt.text for prompt in prompts for _ in range(per_prompt)]
+    tagged, seeds, per_prompt = tagged_heldout_prompts(recipe), image_seeds(recipe), recipe.evaluation.images_per_prompt
+    prompts = [prompt.text for prompt in tagged]
+    asked = [prompt for prompt in prompts for _ in range(per_prompt)]
     painter, judges = Painter(recipe, student_dir, out, asked, seeds), Judges(recipe, asked)
     total, before, arms, features = sum(arm.evaluations for arm in plan) * len(seeds), 0, {}, {}
     for arm in plan:
@@ -81,16 +78,11 @@ def _score_arms(
         arms[arm.name] = _score(arm, draws, judges.values(draws.images, features[arm.name]))
         report(len(seeds), len(seeds))
         before += arm.evaluations * len(seeds)
+    resolution, teacher = draws.images.shape[1:], painter.digest("teacher")
     return Scores(
-        protocol=read_protocol(
-            recipe,
-            teacher_digest=painter.digest("teacher"),
-            prompts=[prompt.text for prompt in prompts],
-            seeds=seeds,
-            resolution=draws.images.shape[1:],
-        ),
-        prompts=[prompt.text for prompt in prompts],
-        tags=[dict(prompt.tags) for prompt in prompts],
+        protocol=read_protocol(recipe, teacher=teacher, prompts=prompts, seeds=seeds, resolution=resolution),
+        prompts=prompts,
+        tags=[dict(prompt.tags) for prompt in tagged],
         images_per_prompt=per_prompt,
         seeds=seeds,
         kinds=judges.kinds,

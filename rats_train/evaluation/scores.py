@@ -72,7 +72,8 @@ class Scores(BaseModel):
 
     def by_prompt(self, arm: str, metric: str) -> Values:
         """``[P]`` mean of ``metric`` over the images of each prompt, for one arm."""
-        return self.values(arm, metric).reshape(len(self.prompts), -1).mean(axis=1)
+        means: Values = self.values(arm, metric).reshape(len(self.prompts), -1).mean(axis=1)
+        return means
 
     def clusters(self, metric: str) -> NDArray[np.int64]:
         """``[N]`` prompt index of each value of ``metric``."""
