@@ -17,6 +17,9 @@ from rats_train.evaluation.draws import draws_path, load_draws
 from rats_train.evaluation.pictures import GridRow, draw_grid, to_picture
 from rats_train.evaluation.scores import ALL_CORRECT, Scores
 
+WORST = 6
+"""Prompts shown of those on which the student is worst."""
+
 
 @dataclass(frozen=True)
 class Tile:

@@ -24,6 +24,7 @@ class Judges:
         kinds: metric -> kind. Verifier and likeness appear when all prompts are of the embedded world, diversity when
             a prompt has at least two pictures; its features are those of the first held-out reward that has some, or
             else of the first other one, and without any it is left out.
+        encoder: name of that reward.
     """
 
     def __init__(self, recipe: Recipe, prompts: Sequence[str]) -> None:
@@ -37,6 +38,7 @@ class Judges:
         for reward in self._rewards:
             reward.to(accelerator())
         self._encoder = metrics.encoder([*heldout, *self._rewards])
+        self.encoder = self._encoder.name if self._encoder else None
         self._per_prompt, self._batch = recipe.evaluation.images_per_prompt, recipe.evaluation.batch_size
         self._prompts = list(prompts)
         self.kinds: dict[str, Kind] = {

@@ -41,6 +41,7 @@ class Protocol(BaseModel):
         teacher_sigmas: the noise levels of its full schedule.
         solver: how a step is taken.
         rewards: name -> digest of weights, kind and statistics, of trained and held-out rewards alike.
+        features: the reward in whose features diversity and distance are measured; None without one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,6 +61,7 @@ class Protocol(BaseModel):
     solver: str
     precision: str
     rewards: dict[str, str]
+    features: str | None
 
     @property
     def digest(self) -> str:
@@ -88,7 +90,13 @@ class Protocol(BaseModel):
 
 
 def read_protocol(
-    recipe: Recipe, *, teacher: str, prompts: Sequence[str], seeds: Sequence[int], resolution: Sequence[int]
+    recipe: Recipe,
+    *,
+    teacher: str,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    resolution: Sequence[int],
+    features: str | None,
 ) -> Protocol:
     """The protocol of an evaluation by ``recipe``.
 
@@ -98,6 +106,7 @@ def read_protocol(
         prompts: each once, in order.
         seeds: one an image.
         resolution: shape of a picture as drawn.
+        features: name of the reward in whose features diversity is measured, if any.
 
     Raises:
         UserError: a reward model is missing.
@@ -119,6 +128,7 @@ def read_protocol(
         solver="euler",
         precision=recipe.training.precision,
         rewards={spec.name: reward_digest(spec) for spec in specs},
+        features=features,
     )
 
 

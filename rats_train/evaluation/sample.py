@@ -18,7 +18,7 @@ from rats_train.config import Recipe, recipe_digest
 from rats_train.evaluation.arms import Arm, budgets, plan_arms, student_arm, teacher_arm
 from rats_train.evaluation.distribution import squared_mmd
 from rats_train.evaluation.draws import Draws
-from rats_train.evaluation.gallery import read_gallery, read_worst, save_grid
+from rats_train.evaluation.gallery import WORST, read_gallery, read_worst, save_grid
 from rats_train.evaluation.heldout import image_seeds, tagged_heldout_prompts
 from rats_train.evaluation.judges import Judges
 from rats_train.evaluation.painter import Painter
@@ -29,10 +29,6 @@ from rats_train.provenance import describe_provenance
 
 OnProgress = Callable[[int, int, str], None]
 """Called with network evaluations done, evaluations in all, and the arm that is being drawn."""
-
-
-WORST = 6
-"""Prompts shown of those on which the student is worst."""
 
 
 def evaluate(recipe: Recipe, student_dir: Path, out: Path, on_progress: OnProgress | None = None) -> Path:
@@ -78,9 +74,15 @@ def _score_arms(
         arms[arm.name] = _score(arm, draws, judges.values(draws.images, features[arm.name]))
         report(len(seeds), len(seeds))
         before += arm.evaluations * len(seeds)
-    resolution, teacher = draws.images.shape[1:], painter.digest("teacher")
     return Scores(
-        protocol=read_protocol(recipe, teacher=teacher, prompts=prompts, seeds=seeds, resolution=resolution),
+        protocol=read_protocol(
+            recipe,
+            teacher=painter.digest("teacher"),
+            prompts=prompts,
+            seeds=seeds,
+            resolution=draws.images.shape[1:],
+            features=judges.encoder,
+        ),
         prompts=prompts,
         tags=[dict(prompt.tags) for prompt in tagged],
         images_per_prompt=per_prompt,

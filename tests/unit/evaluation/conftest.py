@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rats_train.evaluation.draws import Draws, draws_path, save_draws
+from rats_train.evaluation.protocol import Protocol
 from rats_train.evaluation.scorecard import Scorecard, Settings, build_scorecard
 from rats_train.evaluation.scores import ArmScores, Scores
 from rats_train.evaluation.watched import WatchPoint
@@ -30,6 +31,24 @@ SETTINGS = Settings(
     bootstrap_samples=500,
     bootstrap_seed=0,
     resolution=32,
+)
+PROTOCOL = Protocol(
+    version=1,
+    prompts="p" * 64,
+    count=PROMPTS,
+    images_per_prompt=PER_PROMPT,
+    seeds="s" * 64,
+    resolution=[3, 32, 32],
+    budgets=[3, 5, 8],
+    student_guidance_scale=1.0,
+    teacher="t" * 64,
+    teacher_steps=50,
+    teacher_guidance_scale=3.0,
+    teacher_sigmas=[1.0, 0.0],
+    solver="euler",
+    precision="fp32",
+    rewards={"reward_a": "a" * 64, "reward_b": "b" * 64},
+    features="reward_b",
 )
 PROVENANCE = Provenance(
     commit="synthetic",
@@ -77,7 +96,15 @@ def make_scores() -> Callable[..., Scores]:
                 arms[f"teacher_{steps}_unguided"] = arm_scores("teacher", steps, 1.0, level - 0.05, right)
         prompts = [f"synthetic prompt {number}" for number in range(PROMPTS)]
         seeds = list(range(PROMPTS * PER_PROMPT))
-        return Scores(prompts=prompts, images_per_prompt=PER_PROMPT, seeds=seeds, kinds=KINDS, arms=arms)
+        return Scores(
+            protocol=PROTOCOL,
+            prompts=prompts,
+            tags=[{"category": "even" if number % 2 == 0 else "odd"} for number in range(PROMPTS)],
+            images_per_prompt=PER_PROMPT,
+            seeds=seeds,
+            kinds=KINDS,
+            arms=arms,
+        )
 
     return make
 
