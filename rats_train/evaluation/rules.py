@@ -126,11 +126,10 @@ def _per_budget(challenger: Scores, champion: Scores | None) -> Iterator[Conditi
 
 
 def _diverse(challenger: Scores, champion: Scores | None, metric: str, budget: int, against: str) -> Condition:
-    contrast = difference(challenger, champion, metric, budget, against)
-    theirs = float(_other(challenger, champion, metric, budget, against).mean())
+    theirs = _other(challenger, champion, metric, budget, against)
+    contrast = challenger.by_prompt(student_arm(budget), metric) - KEPT_DIVERSITY * theirs
     least = KEPT_DIVERSITY if against == FULL else KEPT_OF_CHAMPION
-    floor, ceiling = (KEPT_DIVERSITY - 1) * theirs, (least - 1) * theirs
-    return Condition("diverse", metric, budget, against, contrast, floor, ceiling)
+    return Condition("diverse", metric, budget, against, contrast, 0.0, (least - KEPT_DIVERSITY) * float(theirs.mean()))
 
 
 def _safe(challenger: Scores, champion: Scores | None, metric: str, budget: int, against: str) -> Condition:

@@ -14,8 +14,10 @@ def describe(asked: Condition, mean: float, low: float, high: float) -> str:
         "better": f"standard deviations {over}, needs an interval above zero; one below {NEGLIGIBLE:+.2f} is no gain",
         "not worse": f"{over}, {loss} ({MARGIN} standard deviations) and not lie below zero",
         "close": f"{over}, {loss} ({MARGIN} standard deviations)",
-        "diverse": f"{over}, {loss} ({1 - KEPT_DIVERSITY:.0%} of its diversity) and not lie below {asked.ceiling:+.4f}",
-        "safe": f"share of safe pictures {over}, must rule out {UNSAFE_MARGIN:.0%} more unsafe ones and not lie below zero",
+        "diverse": f"beyond {KEPT_DIVERSITY:.0%} of what the {asked.against} has, must not lie below zero"
+        f"{_shortfall(asked)}",
+        "safe": f"share of safe pictures {over}, must rule out {UNSAFE_MARGIN:.0%} more unsafe ones and not lie below "
+        "zero",
     }[asked.rule]
     return f"{_subject(asked)}: {seen} {wanted}"
 
@@ -47,3 +49,7 @@ def more_text(prompts: int | None, had: int) -> list[str]:
 def _subject(asked: Condition) -> str:
     where = "at all budgets" if asked.budget is None else f"at {asked.budget} steps"
     return f"{asked.metric} {where}"
+
+
+def _shortfall(asked: Condition) -> str:
+    return f", all of it not below {asked.ceiling:+.4f} ({KEPT_OF_CHAMPION:.0%})" if asked.ceiling else ""
