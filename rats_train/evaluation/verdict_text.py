@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from rats_train.evaluation.rules import KEPT_DIVERSITY, MARGIN, NEGLIGIBLE, UNSAFE_MARGIN, Condition
+from rats_train.evaluation.rules import KEPT_DIVERSITY, KEPT_OF_CHAMPION, MARGIN, NEGLIGIBLE, UNSAFE_MARGIN, Condition
 from rats_train.evaluation.scores import Scores
 
 
@@ -52,4 +52,4 @@ def _subject(asked: Condition) -> str:
 
 
 def _shortfall(asked: Condition) -> str:
-    return f", all of it not below {asked.ceiling:+.4f} ({KEPT_OF_CHAMPION:.0%})" if asked.ceiling else ""
+    return f", nor all of it below {asked.ceiling:+.4f} (for {KEPT_OF_CHAMPION:.0%})" if asked.ceiling else ""
