@@ -18,6 +18,7 @@ STEPS = (
     "promotion_gate",
     "package_student",
     "smoke_test",
+    "promote_student",
     "report",
 )
 # What a step leaves that a person looks for: name in run.json -> step, name in its folder, name in the run's folder.

@@ -29,7 +29,9 @@ Progress = Callable[..., None]
 Work = Callable[[Path, Progress], None]
 
 
-def run_step(step: str, key: str, work: Work, outputs: Mapping[str, str], *, resumes: bool = False) -> Path:
+def run_step(
+    step: str, key: str, work: Work, outputs: Mapping[str, str], *, resumes: bool = False, always: bool = False
+) -> Path:
     """Do ``work(folder, progress)`` unless this content was done before, and publish what it made.
 
     Args:
@@ -37,7 +39,8 @@ def run_step(step: str, key: str, work: Work, outputs: Mapping[str, str], *, res
         key: content key of everything that the result depends on.
         work: writes its results into ``folder``; ``progress(done, total, **values)`` tells how far it is.
         outputs: where to publish, by name in the folder: ``{"student": student.path}``.
-        resumes: whether ``work`` carries on from what a killed attempt left; otherwise it begins in an empty folder.
+        resumes: whether ``work`` carries on from what an earlier attempt left; otherwise it begins in an empty folder.
+        always: whether ``work`` is to be done in any case, because it looks at what no key can hold.
 
     Returns:
         The work folder.
@@ -48,7 +51,7 @@ def run_step(step: str, key: str, work: Work, outputs: Mapping[str, str], *, res
     follow_runner()
     folder = step_dir(step, key)
     with recorded(step, key=key, folder=str(folder)) as record, _sole_owner(folder):
-        record["cached"] = _is_complete(folder)
+        record["cached"] = not always and _is_complete(folder)
         if not record["cached"]:
             _do(folder, work, resumes)
         record |= {"work_seconds": read_json(folder / COMPLETE)["seconds"], "headline": headline(folder)}

@@ -183,6 +183,7 @@ def _hacking(challenger: Scores, champion: Scores | None, seen: Sequence[_Seen])
     It rejects nothing that the conditions would not reject; trained rewards never decide.
     """
     fell = [one for one in seen if one.state == "failed" and one.condition.rule in ("better", "not worse", "close")]
+    fell.sort(key=lambda one: one.mean >= 0)  # what fell says more than what only did not follow
     rose = {against: _rose(challenger, champion, against) for against in {one.condition.against for one in fell}}
     return [
         Reason(
