@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipelines import promotion_cli
 from pipelines.errors import StepFailedError
 from rats_train.errors import RetryableError, UserError
 
@@ -130,6 +131,10 @@ def serve(
         console.print(call_example(endpoint.url), markup=False, highlight=False, soft_wrap=True)
 
     run_forever(repo, on_ready=on_ready, host=host, http_port=port)
+
+
+app.command(epilog="Example: [bold]rats promote emoji[/bold]")(promotion_cli.promote)
+app.command(epilog="Example: [bold]rats rollback emoji[/bold]")(promotion_cli.rollback)
 
 
 @world.command(epilog="Example: [bold]rats world build --out checkpoints --step teacher[/bold]")

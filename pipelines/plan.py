@@ -17,8 +17,6 @@ from rats_train.config import Recipe, dump_recipe, recipe_digest
 # Characters of a content key that tell keys apart by eye.
 SHOWN = 8
 # The arrows of the pipeline, for people; the pipeline object itself is pipelines/train_and_deploy.py.
-# It looks at the champion of the moment, whatever was decided before.
-JUDGED_ANEW = "promotion_gate"
 FEEDS = {
     "prepare": "",
     "generate_trajectories": "prepare",
@@ -44,7 +42,7 @@ def plan(recipe: Recipe, workspace: Path) -> RenderableType:
     table.columns[0].no_wrap = True
     for step, before in FEEDS.items():
         key = keys.get(step, "")
-        done = step in keys and step != JUDGED_ANEW and is_done(step, key, workspace)
+        done = step in keys and is_done(step, key, workspace)
         work = Text("unchanged, will be reused", "green") if done else Text(_work(ahead.seconds.get(step)))
         table.add_row(step, before, key[:SHOWN], work)
     total = sum(seconds for step, seconds in ahead.seconds.items() if not is_done(step, keys[step], workspace))

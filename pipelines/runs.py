@@ -88,6 +88,15 @@ def find_result(workspace: Path, result: str) -> Path:
     raise UserError(f"No {result} in {workspace}: make one with `rats run`.")
 
 
+def find_package(workspace: Path, student_key: str) -> Path | None:
+    """The newest package of the student whose evaluation has this content key, if a run of this workspace made one."""
+    records = (
+        (package, package.parent / "steps" / "evaluate_rewards.json") for package in _results(workspace, "package")
+    )
+    made = [package for package, record in records if record.is_file() and read_json(record)["key"] == student_key]
+    return made[-1] if made else None
+
+
 def _results(workspace: Path, result: str) -> list[Path]:
     """What the runs of a workspace made of one kind, the newest last."""
     made = [path for path in workspace.glob(f"*/{RESULTS[result][2]}") if path.parent.name != "latest"]

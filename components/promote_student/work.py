@@ -19,7 +19,7 @@ def promote(promotion: Path, summary: Path) -> str:
         UserError: the verdict is not to promote.
         RetryableError: the champion is no longer the one that the verdict is about.
     """
-    from components.shared.students import CHAMPION, Students, tracker
+    from components.shared.students import Students, tracker
     from rats_train.evaluation.verdict import Verdict
 
     if not Verdict.read(promotion / "verdict.json").promoted:
@@ -27,21 +27,22 @@ def promote(promotion: Path, summary: Path) -> str:
     judged = read_json(promotion / "judged.json")
     with tracker() as client:
         students = Students(client, judged["model"].removeprefix("rats-"))
-        champion = students.aliased(CHAMPION)
-        if (champion and champion.version) != judged["champion"]:
-            raise RetryableError(
-                f"While this student was tried, version {champion and champion.version} became champion of "
-                f"{students.model}, and the verdict is about version {judged['champion']}: run again."
-            )
-        line = _promote(students, judged["version"], champion)
+        line = _promote(students, students.version(int(judged["version"])), judged["opponent"])
     atomic_write_text(summary, f"# {line}\n")
     return line
 
 
-def _promote(students: "Students", number: str, champion: "ModelVersion | None") -> str:
-    version = students.version(int(number))
+def _promote(students: "Students", version: "ModelVersion", opponent: str | None) -> str:
+    from components.shared.students import CHAMPION
+
+    champion = students.aliased(CHAMPION)
     if champion is not None and students.same_student(version, champion):
         return f"{students.model} version {champion.version} is the champion already"
+    if (champion and champion.version) != opponent:
+        raise RetryableError(
+            f"While this student was tried, the champion of {students.model} changed: the verdict is about version "
+            f"{opponent or 'none'}, and now it is {champion.version if champion else 'none'}. Run again."
+        )
     students.promote(version)
-    after = f", after version {champion.version}" if champion else ", the first"
-    return f"{students.model} version {number} is champion{after}"
+    after = f"after version {champion.version}" if champion else "the first"
+    return f"{students.model} version {version.version} is champion, {after}"

@@ -37,12 +37,17 @@ def promotion_gate(
     from components.shared.step import Progress, run_step
     from components.shared.summary import log_metrics
 
+    def standing() -> str:
+        from components.promotion_gate.standing import standing_of
+
+        return standing_of(Path(recipe.path), student_key)
+
     def work(folder: Path, progress: Progress) -> None:
         from components.promotion_gate.work import decide
 
         decide(Path(recipe.path), Path(evaluation.path), student_key, folder, progress)
 
     outputs = {"promotion": promotion.path, "summary.md": summary.path, "verdict.html": page.path}
-    folder = run_step("promotion_gate", key, work, outputs, resumes=True, always=True)
+    folder = run_step("promotion_gate", key, work, outputs, resumes=True, also=standing)
     log_metrics(metrics, folder)
     return (folder / "verdict").read_text()

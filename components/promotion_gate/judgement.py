@@ -1,4 +1,4 @@
-"""A version of the registered model against the champion: whose scores to compare, and when there is nothing to judge."""
+"""A version of the registered model against the champion: whose scores to compare, and when there are none."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,20 +26,18 @@ def judge_version(students: Students, version: ModelVersion, challenger: Scores,
     """The verdict on a version, given its scores.
 
     Raises:
-        NotComparableError: the champion's scores were not measured alike.
+        NotComparableError: its opponent's scores were not measured alike.
         UserError: a file is damaged, or nothing held out can speak.
     """
-    champion = students.aliased(CHAMPION)
-    if champion is None:
-        return judge(challenger, None)
-    if students.same_student(version, champion):
-        return _decided(challenger, "promote", "champion", f"version {champion.version}, the champion, is this student")
-    return judge(challenger, find_scores(champion))
+    opponent = students.opponent(version)
+    return judge(challenger, None if opponent is None else find_scores(opponent))
 
 
 def refused(challenger: Scores, rule: str, text: str) -> Verdict:
     """A rejection without comparison."""
-    return _decided(challenger, "reject", rule, text)
+    reason = Reason(state="failed", rule=rule, metric="", budget=None, against=CHAMPION, text=text)
+    digest = challenger.protocol.digest
+    return Verdict(decision="reject", against=CHAMPION, evaluation_digest=digest, reasons=[reason], notes=[])
 
 
 def stored_scores(students: Students, version: ModelVersion, folder: Path) -> Scores:
@@ -96,17 +94,3 @@ def _with_trained(scores: Scores, own: Scores) -> Scores:
     known = {own.protocol.rewards[name] for name in own.of_kind("trained")}
     trained = {name: "trained" for name, digest in scores.protocol.rewards.items() if digest in known}
     return scores.model_copy(update={"kinds": scores.kinds | trained})
-
-
-def _decided(challenger: Scores, decision: str, rule: str, text: str) -> Verdict:
-    state = "met" if decision == "promote" else "failed"
-    reason = Reason(state=state, rule=rule, metric="", budget=None, against=CHAMPION, text=text)
-    return Verdict.model_validate(
-        {
-            "decision": decision,
-            "against": CHAMPION,
-            "evaluation_digest": challenger.protocol.digest,
-            "reasons": [reason],
-            "notes": [],
-        }
-    )

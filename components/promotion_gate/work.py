@@ -24,22 +24,21 @@ def decide(recipe_path: Path, evaluation: Path, student_key: str, folder: Path, 
     Writes ``folder/promotion``: ``verdict.json``, and ``judged.json`` with the versions that it is about.
     """
     limit_threads()
-    from components.shared.students import CHAMPION, Students, tracker
+    from components.shared.students import Students, tracker
     from rats_train.evaluation.scores import Scores
 
     recipe, challenger = load_recipe(str(recipe_path)), Scores.read(evaluation / "scores.json")
-    promotion = folder / "promotion"
     with tracker() as client:
         students = Students(client, recipe.name)
-        version, champion = students.of_key(student_key), students.aliased(CHAMPION)
+        version = students.of_key(student_key)
+        opponent = students.opponent(version)
         verdict = _judge(students, version, challenger, recipe, folder, progress)
-        verdict.write(promotion / "verdict.json")
-        versions = {"model": students.model, "version": version.version}
-        write_json(promotion / "judged.json", versions | {"champion": champion and champion.version})
-        client.log_artifact(version.run_id, str(promotion / "verdict.json"), "promotion")
-        if champion is None or not students.same_student(version, champion):
-            students.judged(version, verdict.decision)
-    _tell(verdict, versions, champion and champion.version, evaluation, folder)
+        judged = {"model": students.model, "version": version.version, "opponent": opponent and opponent.version}
+        verdict.write(folder / "promotion" / "verdict.json")
+        write_json(folder / "promotion" / "judged.json", judged)
+        client.log_artifacts(version.run_id, str(folder / "promotion"), "promotion")
+        students.judged(version, verdict.decision)
+    _tell(verdict, judged, evaluation, folder)
 
 
 def _judge(
@@ -67,18 +66,18 @@ def _judge(
         return refused(challenger, "not comparable", str(error))
 
 
-def _tell(verdict: "Verdict", versions: dict[str, str], champion: str | None, evaluation: Path, folder: Path) -> None:
+def _tell(verdict: "Verdict", judged: dict[str, str | None], evaluation: Path, folder: Path) -> None:
     """The token, the summary, the page and the numbers."""
     unmet = verdict.failures
-    against = f"champion, version {champion}" if champion else "the teacher at the same steps; there is no champion yet"
+    none = "the teacher at the same steps, for there is no champion yet"
+    against = f"version {judged['opponent']}, the champion" if judged["opponent"] else none
     head = f"# {verdict.decision}, {len(verdict.reasons) - len(unmet)} of {len(verdict.reasons)} conditions met"
     met = [reason for reason in verdict.reasons if reason.state == "met"]
     rows = [[reason.state, reason.rule, reason.text] for reason in (*unmet, *met)]
-    about = f"{versions['model']} version {versions['version']} against {against}."
+    about = f"{judged['model']} version {judged['version']} against {against}."
     notes = "".join(f"\n\n{note}" for note in verdict.notes)
-    counts = {
-        f"conditions_{state}": sum(r.state == state for r in verdict.reasons) for state in ("met", "failed", "open")
-    }
+    states = [reason.state for reason in verdict.reasons]
+    counts = {f"conditions_{state}": float(states.count(state)) for state in ("met", "failed", "open")}
     text = f"{head}\n\n{about}\n\n{table(['', 'rule', 'condition'], rows)}{notes}"
     write_summary(folder, text, {"promote": float(verdict.promoted), **counts})
     pictures = [figure(evaluation / "worst.png", "Where the student falls farthest behind its full teacher.")]

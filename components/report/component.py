@@ -35,4 +35,9 @@ def report(
 
         write_page(Path(recipe.path), Path(log.path), Path(evaluation.path), Path(promotion.path), served, folder)
 
-    run_step("report", key, work, {"report.html": page.path})
+    def verdict() -> str:
+        from rats_train.files import sha256_tree
+
+        return sha256_tree(promotion.path)[:12]
+
+    run_step("report", key, work, {"report.html": page.path}, also=verdict)

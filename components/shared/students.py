@@ -87,6 +87,14 @@ class Students:
         number = found[0].aliases.get(alias) if found else None
         return None if number is None else self.version(int(number))
 
+    def opponent(self, version: ModelVersion) -> ModelVersion | None:
+        """The version that this one has to beat: the champion, or where it is champion itself the one before it."""
+        champion = self.aliased(CHAMPION)
+        if champion is None or not self.same_student(version, champion):
+            return champion
+        before = champion.tags.get(REPLACED_TAG)
+        return None if before is None else self.version(int(before))
+
     def same_student(self, one: ModelVersion, other: ModelVersion) -> bool:
         """Whether two versions hold the same files."""
         return one.version == other.version or one.tags[STUDENT_TAG] == other.tags.get(STUDENT_TAG)
@@ -97,9 +105,11 @@ class Students:
         return next((time for time in times if time), None)
 
     def judged(self, version: ModelVersion, decision: str) -> None:
-        """Remember what was decided about a version, and that it is the challenger."""
+        """Remember what was decided about a version, and that it is the challenger unless it is the champion."""
         self._tag(version, VERDICT_TAG, decision)
-        self._point(CHALLENGER, version)
+        champion = self.aliased(CHAMPION)
+        if champion is None or not self.same_student(version, champion):
+            self._point(CHALLENGER, version)
 
     def promote(self, version: ModelVersion) -> None:
         """Make a version the champion, and remember which one it replaces. Again changes nothing."""

@@ -9,7 +9,19 @@ from typer.testing import CliRunner
 
 from pipelines.cli import app
 
-COMMANDS = ("plan", "run", "status", "evaluate", "package", "serve", "world build", "compile", "doctor")
+COMMANDS = (
+    "plan",
+    "run",
+    "status",
+    "evaluate",
+    "package",
+    "serve",
+    "world build",
+    "compile",
+    "doctor",
+    "promote",
+    "rollback",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
