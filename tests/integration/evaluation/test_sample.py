@@ -12,6 +12,7 @@ from rats_train.evaluation.report import write_report
 from rats_train.evaluation.sample import evaluate
 from rats_train.evaluation.scorecard import Scorecard
 from rats_train.evaluation.scores import Scores
+from rats_train.evaluation.summary import sentence
 from rats_train.evaluation.verdict import judge
 from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.build import load_rewards
@@ -79,7 +80,12 @@ def test_every_arm_is_drawn_and_scored(recipe, evaluated):
     }
     assert (out / "grid.png").is_file()
     assert all(arm.seconds_per_image > 0 for arm in card.arms.values())
-    assert not judge(card).promoted
+    scores = Scores.read(out / "scores.json")
+    assert not judge(scores, None).promoted
+    assert card.evaluation_digest == scores.protocol.digest
+    assert (out / "worst.png").is_file()
+    assert all((arm.distance is None) is (name == "teacher_4") for name, arm in card.arms.items())
+    assert {row.tag for row in card.categories} == {"category"}
 
 
 def test_a_student_with_its_teachers_weights_draws_what_the_unguided_teacher_draws(evaluated):
@@ -141,9 +147,10 @@ def test_arms_of_other_seeds_are_drawn_again(recipe, student_dir, tmp_path):
 
 def test_report_of_a_real_evaluation(evaluated, tmp_path):
     out, _ = evaluated
-    text = write_report(tmp_path / "report.html", evaluation=out, gallery_count=2).read_text()
-    assert text.count("data:image/webp") == 2 * 5
-    assert "Not promoted" in text
+    verdict = judge(Scores.read(out / "scores.json"), None)
+    text = write_report(tmp_path / "report.html", evaluation=out, verdict=verdict, gallery_count=2).read_text()
+    assert text.count("data:image/webp") == (2 + 3) * 5
+    assert sentence(Scorecard.read(out / "scorecard.json"), verdict).partition(":")[0] in text
 
 
 def test_prompts_are_held_out_and_seeds_differ_by_image(recipe):

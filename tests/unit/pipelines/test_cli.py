@@ -55,6 +55,8 @@ def test_help_imports_nothing_slow():
         (["status"], "No run latest in"),
         (["status", "monday"], "No run monday in"),
         (["serve"], "No package in"),
+        (["promote"], "rats-emoji has no challenger in MLflow at"),
+        (["rollback"], "rats-emoji has no champion in MLflow at"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(tmp_path, arguments, said):
