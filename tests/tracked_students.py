@@ -40,7 +40,7 @@ class Registry:
         source = f"{run.artifact_uri}/student"
         return self.client.create_model_version(self.students.model, source, run.run_id, tags=tags)
 
-    def number(self, alias: str) -> str | None:
+    def number(self, alias: str) -> int | None:
         """The number of the version that an alias names."""
         version = self.students.aliased(alias)
-        return version and version.version
+        return version and int(version.version)

@@ -27,18 +27,18 @@ def promote(promotion: Path, summary: Path) -> str:
     judged = read_json(promotion / "judged.json")
     with tracker() as client:
         students = Students(client, judged["model"].removeprefix("rats-"))
-        line = _promote(students, students.version(int(judged["version"])), judged["opponent"])
+        line = _promote(students, students.version(judged["version"]), judged["opponent"])
     atomic_write_text(summary, f"# {line}\n")
     return line
 
 
-def _promote(students: "Students", version: "ModelVersion", opponent: str | None) -> str:
+def _promote(students: "Students", version: "ModelVersion", opponent: int | None) -> str:
     from components.shared.students import CHAMPION
 
     champion = students.aliased(CHAMPION)
     if champion is not None and students.same_student(version, champion):
         return f"{students.model} version {champion.version} is the champion already"
-    if (champion and champion.version) != opponent:
+    if (champion and int(champion.version)) != opponent:
         raise RetryableError(
             f"While this student was tried, the champion of {students.model} changed: the verdict is about version "
             f"{opponent or 'none'}, and now it is {champion.version if champion else 'none'}. Run again."

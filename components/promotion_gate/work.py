@@ -33,7 +33,11 @@ def decide(recipe_path: Path, evaluation: Path, student_key: str, folder: Path, 
         version = students.of_key(student_key)
         opponent = students.opponent(version)
         verdict = _judge(students, version, challenger, recipe, folder, progress)
-        judged = {"model": students.model, "version": version.version, "opponent": opponent and opponent.version}
+        judged = {
+            "model": students.model,
+            "version": int(version.version),
+            "opponent": opponent and int(opponent.version),
+        }
         verdict.write(folder / "promotion" / "verdict.json")
         write_json(folder / "promotion" / "judged.json", judged)
         client.log_artifacts(version.run_id, str(folder / "promotion"), "promotion")
@@ -53,7 +57,7 @@ def _judge(
     from rats_train.evaluation.protocol import NotComparableError
 
     def find_scores(champion: "ModelVersion") -> "Scores":
-        place = folder / "champion" / champion.version
+        place = folder / "champion" / str(champion.version)
         drawn = lambda done, total, arm: progress(done, total, arm=f"champion, {arm}")  # noqa: E731
         return comparable_scores(students, champion, challenger, recipe, place, drawn)
 
@@ -66,7 +70,7 @@ def _judge(
         return refused(challenger, "not comparable", str(error))
 
 
-def _tell(verdict: "Verdict", judged: dict[str, str | None], evaluation: Path, folder: Path) -> None:
+def _tell(verdict: "Verdict", judged: dict[str, str | int | None], evaluation: Path, folder: Path) -> None:
     """The token, the summary, the page and the numbers."""
     unmet = verdict.failures
     none = "the teacher at the same steps, for there is no champion yet"

@@ -78,7 +78,7 @@ class Students:
         for version in self.versions():
             if int(version.version) == number:
                 return version
-        known = ", ".join(version.version for version in reversed(self.versions())) or "none"
+        known = ", ".join(str(version.version) for version in reversed(self.versions())) or "none"
         raise UserError(f"{self.model} has no version {number} in MLflow at {tracker_uri()}; it has {known}.")
 
     def aliased(self, alias: str) -> ModelVersion | None:
@@ -120,7 +120,7 @@ class Students:
             if self.same_student(version, other) and ROLLED_BACK_TAG in other.tags:
                 self.client.delete_model_version_tag(self.model, other.version, ROLLED_BACK_TAG)
         if before is not None:
-            self._tag(version, REPLACED_TAG, before.version)
+            self._tag(version, REPLACED_TAG, str(before.version))
         self._point(CHAMPION, version)
         challenger = self.aliased(CHALLENGER)
         if challenger is not None and challenger.version == version.version:

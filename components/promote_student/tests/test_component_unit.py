@@ -36,25 +36,25 @@ def promote(output, tmp_path):
 
 def test_it_moves_the_alias_and_says_who_was_before(promote, registry, workspace):
     registry.students.judged(registry.students.version(1), "promote")
-    assert promote("1", None) == "# rats-emoji version 1 is champion, the first\n"
-    assert (registry.number(CHAMPION), registry.number(CHALLENGER)) == ("1", None)
-    assert promote("2", "1") == "# rats-emoji version 2 is champion, after version 1\n"
-    assert registry.number(CHAMPION) == "2"
-    assert promote("2", "1") == "# rats-emoji version 2 is the champion already\n"
+    assert promote(1, None) == "# rats-emoji version 1 is champion, the first\n"
+    assert (registry.number(CHAMPION), registry.number(CHALLENGER)) == (1, None)
+    assert promote(2, 1) == "# rats-emoji version 2 is champion, after version 1\n"
+    assert registry.number(CHAMPION) == 2
+    assert promote(2, 1) == "# rats-emoji version 2 is the champion already\n"
     assert read_json(workspace / "steps" / "promote_student.json")["headline"].endswith("is the champion already")
 
 
 def test_a_champion_that_came_in_between_is_worth_another_try(promote, registry, capsys):
     registry.students.promote(registry.students.version(3))
     with pytest.raises(SystemExit) as ended:
-        promote("2", "1")
+        promote(2, 1)
     assert ended.value.code == 75
     assert "the verdict is about version 1, and now it is 3. Run again." in capsys.readouterr().err
-    assert registry.number(CHAMPION) == "3"
+    assert registry.number(CHAMPION) == 3
 
 
 def test_a_verdict_that_rejects_promotes_nobody(promote, registry, capsys):
     with pytest.raises(SystemExit) as ended:
-        promote("1", None, heldout=-0.5)
+        promote(1, None, heldout=-0.5)
     assert ended.value.code == 2
     assert registry.number(CHAMPION) is None

@@ -45,8 +45,8 @@ def test_the_first_student_stands_against_its_teacher_and_becomes_challenger(gat
     assert token == "promote"
     assert text.startswith("# promote, 28 of 28 conditions met")
     assert "rats-tiny version 1 against the teacher at the same steps, for there is no champion yet." in text
-    assert read_json(promotion / "judged.json") == {"model": "rats-tiny", "version": "1", "opponent": None}
-    assert registry.number(CHALLENGER) == "1"
+    assert read_json(promotion / "judged.json") == {"model": "rats-tiny", "version": 1, "opponent": None}
+    assert registry.number(CHALLENGER) == 1
     assert registry.number(CHAMPION) is None
     assert registry.students.version(1).tags[VERDICT_TAG] == "promote"
     assert {file.path for file in registry.client.list_artifacts(version.run_id, "promotion")} == {

@@ -87,7 +87,7 @@ def arm_scores(role: str, steps: int, guidance: float, level: float, correct: fl
 def make_scores() -> Callable[..., Scores]:
     """Scores in which the student's rewards lie ``lead`` above its guided teacher's at the same steps."""
 
-    def make(lead: float = 0.1, correct: float = 0.8) -> Scores:
+    def make(lead: float = 0.3, correct: float = 0.8) -> Scores:
         arms = {}
         for steps, level, right in ((3, 0.5, 0.3), (5, 0.6, 0.5), (8, 0.65, 0.6), (50, 0.7, 0.75)):
             arms[f"student_{steps}"] = arm_scores("student", steps, 1.0, level + lead, correct)
