@@ -4,8 +4,12 @@ import pytest
 from kfp import dsl
 
 from components.promotion_gate.component import promotion_gate
+from components.promotion_gate.judgement import comparable_scores
 from components.shared.students import CHALLENGER, CHAMPION, VERDICT_TAG
+from rats_train.config import load_recipe
+from rats_train.evaluation.sample import score_student
 from rats_train.files import read_json
+from rats_train.sampling.teacher import load_teacher
 from tests.simulated_students import protocol, simulated_student
 from tests.tracked_students import Registry
 
@@ -108,3 +112,34 @@ def test_a_champion_that_cannot_be_drawn_by_this_recipe_is_not_comparable(gate, 
     token, _, text = gate(student("new", heldout=0.5), "k1")
     assert token == "reject"
     assert "Champion 1 cannot be judged by this recipe: it serves [2, 3] steps and not [5, 8]" in text
+
+
+def test_a_champion_that_was_evaluated_otherwise_is_drawn_again_with_these_settings(
+    registry, tiny_recipe, tiny_student, tmp_path
+):
+    recipe = load_recipe(str(tiny_recipe))
+    recipe = recipe.model_copy(update={"student": recipe.student.model_copy(update={"terminal_sigma": 0.3})})
+    challenger = tmp_path / "challenger"
+    load_teacher(recipe).save_student(challenger, None, terminal_sigma=0.3, steps=[2, 3], guidance_scale=1.0)
+    scores = score_student(recipe, challenger, tmp_path / "evaluated")
+
+    version = registry.enter(student("old"), "k0", student=tiny_student)
+    champion = comparable_scores(registry.students, version, scores, recipe, tmp_path / "champion")
+    assert champion.protocol == scores.protocol
+    # On the schedule that it is served with, as it scores under its own recipe.
+    own = score_student(load_recipe(str(tiny_recipe)), tiny_student, tmp_path / "own")
+    assert champion.arms["student_3"].values["b"] == own.arms["student_3"].values["b"]
+    assert champion.arms["student_3"].values["b"] != scores.arms["student_3"].values["b"]
+
+
+def test_a_reward_of_the_champions_training_is_trained_whatever_it_is_called(
+    registry, tiny_recipe, tiny_student, tmp_path
+):
+    recipe = load_recipe(str(tiny_recipe))
+    scores = score_student(recipe, tiny_student, tmp_path / "own")
+    rewards = {"reward_a": scores.protocol.rewards["b"], "reward_b": "b" * 64, "reward_c": "c" * 64, "safe": "n" * 64}
+    own = student("old").model_copy(update={"protocol": protocol(512, rewards=rewards)})
+    version = registry.enter(own, "k0", student=tiny_student)
+    champion = comparable_scores(registry.students, version, scores, recipe, tmp_path / "champion")
+    assert scores.kinds["b"] == "heldout"
+    assert champion.kinds["b"] == "trained"

@@ -1,4 +1,4 @@
-"""Versions and aliases in a real MLflow: promoting, taking back, and what is said when there is nothing to take back."""
+"""Versions and aliases in a real MLflow: promoting, taking back, and having nothing to take back."""
 
 import shutil
 
@@ -77,5 +77,5 @@ def test_the_champion_is_no_challenger(registry):
 
 
 def test_a_version_that_is_not_there_is_one_clear_line(registry):
-    with pytest.raises(UserError, match="rats-emoji has no version 7 in MLflow at sqlite:.*; it has 1, 2, 3"):
+    with pytest.raises(UserError, match=r"rats-emoji has no version 7 in MLflow at sqlite:.*; it has 1, 2, 3"):
         registry.students.version(7)
