@@ -193,9 +193,7 @@ def test_a_student_alone_scores_as_beside_its_teacher(recipe, student_dir, evalu
 
 def test_a_student_is_drawn_only_on_the_schedule_that_it_is_served_with(recipe, student_dir, tmp_path):
     other = recipe.model_copy(update={"student": recipe.student.model_copy(update={"terminal_sigma": 0.3})})
-    with pytest.raises(
-        UserError, match=r"noise levels that end at 0\.25, and student\.terminal_sigma .* 0\.3"
-    ):
+    with pytest.raises(UserError, match=r"noise levels that end at 0\.25, and student\.terminal_sigma .* 0\.3"):
         evaluate(other, student_dir, tmp_path)
 
 
