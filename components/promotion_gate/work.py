@@ -56,10 +56,12 @@ def _judge(
     from components.promotion_gate.judgement import comparable_scores, judge_version, refused
     from rats_train.evaluation.protocol import NotComparableError
 
+    def tell(done: int, total: int, arm: str) -> None:
+        progress(done, total, arm=f"champion, {arm}")
+
     def find_scores(champion: "ModelVersion") -> "Scores":
         place = folder / "champion" / str(champion.version)
-        drawn = lambda done, total, arm: progress(done, total, arm=f"champion, {arm}")  # noqa: E731
-        return comparable_scores(students, champion, challenger, recipe, place, drawn)
+        return comparable_scores(students, champion, challenger, recipe, place, tell)
 
     if taken_back := students.rolled_back(version):
         text = f"this student was rolled back at {taken_back}; `rats promote` with its version brings it back"
