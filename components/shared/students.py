@@ -97,7 +97,8 @@ class Students:
 
     def same_student(self, one: ModelVersion, other: ModelVersion) -> bool:
         """Whether two versions hold the same files."""
-        return one.version == other.version or one.tags[STUDENT_TAG] == other.tags.get(STUDENT_TAG)
+        digest = one.tags.get(STUDENT_TAG)
+        return one.version == other.version or (digest is not None and digest == other.tags.get(STUDENT_TAG))
 
     def rolled_back(self, version: ModelVersion) -> str | None:
         """When the student of this version was taken back by hand, if it was."""

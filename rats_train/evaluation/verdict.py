@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rats_train.errors import UserError
 from rats_train.evaluation.bootstrap import Values, resampled_means
+from rats_train.evaluation.protocol import NotComparableError
 from rats_train.evaluation.rules import Condition, conditions, difference, heldout, incumbent_of
 from rats_train.evaluation.scores import Scores
 from rats_train.evaluation.verdict_text import describe, guard_note, hacking_text, more_text
@@ -118,8 +119,8 @@ def judge(challenger: Scores, champion: Scores | None) -> Verdict:
     """Verdict on ``challenger``, against ``champion`` or, where there is none yet, its teacher at the same steps.
 
     Raises:
-        NotComparableError: the two were not evaluated alike.
-        UserError: no reward is held out for both, so nothing independent can speak; or every budget is the teacher's.
+        NotComparableError: the two were not evaluated alike, or no reward is held out for both.
+        UserError: no reward is held out, so nothing independent can speak; or every budget is the teacher's.
     """
     if champion:
         challenger.protocol.require_equal(champion.protocol)
@@ -143,12 +144,14 @@ def judge(challenger: Scores, champion: Scores | None) -> Verdict:
 def _require_evidence(challenger: Scores, champion: Scores | None) -> None:
     if not challenger.protocol.budgets:
         raise UserError("Promotion needs a budget below teacher.steps: add one to student.steps and evaluate again.")
-    if not heldout(challenger, champion):
-        both = " nor its champion was" if champion else " was not"
-        raise UserError(
-            f"Promotion needs a reward that {'neither ' if champion else ''}the student{both} trained on: name one "
-            "under `rewards.heldout` in the recipe and evaluate again."
+    if heldout(challenger, champion):
+        return
+    cure = "name one under `rewards.heldout` in the recipe and evaluate again."
+    if champion:
+        raise NotComparableError(
+            f"Promotion needs a reward that neither the student nor its champion was trained on: {cure}"
         )
+    raise UserError(f"Promotion needs a reward that the student was not trained on: {cure}")
 
 
 def _look(asked: Sequence[Condition]) -> list[_Seen]:
