@@ -113,8 +113,8 @@ def test_a_student_that_is_worse_in_everything_is_not_called_hacked():
     assert "reward hacking" not in rules(verdict.reasons)
 
 
-def test_the_trained_reward_decides_nothing():
-    champion = student("b")
+@pytest.mark.parametrize("champion", [None, student("b")], ids=["no champion", "champion"])
+def test_the_trained_reward_decides_nothing(champion):
     plain = judge(student("a", heldout=0.3), champion)
     praised = judge(student("a", heldout=0.3, trained=5.0), champion)
     assert plain == praised
