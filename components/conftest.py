@@ -1,5 +1,6 @@
 """What the tests of components share: the tiny models of all tests, a recipe over them, and places to put outputs."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from components.shared.workspace import RUN_VARIABLE, RUNNER_VARIABLE, WORKSPACE
 from rats_train.config import load_recipe
 from rats_train.sampling.teacher import load_teacher
 from tests.conftest import tiny_pipeline_dir, tiny_reward_dir  # noqa: F401
+from tests.tracked_students import empty_tracker  # noqa: F401
 from tests.unit.evaluation.conftest import (  # noqa: F401
     build_card,
     evaluation_dir,
@@ -29,6 +31,14 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv(RUNNER_VARIABLE, raising=False)
     monkeypatch.setenv("RATS_KEYS", str(tmp_path / "keys"))
     return tmp_path / "workspace" / "run"
+
+
+@pytest.fixture
+def tracker(empty_tracker: Path, workspace: Path) -> str:  # noqa: F811
+    """The workspace's tracker, empty; returns its address."""
+    workspace.mkdir(parents=True)
+    shutil.copy(empty_tracker, workspace.parent / "mlflow.db")
+    return f"sqlite:///{workspace.parent}/mlflow.db"
 
 
 @pytest.fixture(scope="session")

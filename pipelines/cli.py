@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipelines import promotion_cli
 from pipelines.errors import StepFailedError
 from pipelines.reward_cli import reward
 from rats_train.errors import RetryableError, UserError
@@ -166,6 +167,10 @@ def vote(
     seen = count(log.read(), ballot)
     files = publish(seen, ballot) if seen else []
     console.print(preference_view(seen, files), soft_wrap=True)
+
+
+app.command(epilog="Example: [bold]rats promote emoji[/bold]")(promotion_cli.promote)
+app.command(epilog="Example: [bold]rats rollback emoji[/bold]")(promotion_cli.rollback)
 
 
 @world.command(epilog="Example: [bold]rats world build --out checkpoints --step teacher[/bold]")

@@ -16,18 +16,23 @@ from rats_train.engine.records import METRICS, read_lines
 from rats_train.errors import RetryableError, UserError
 from rats_train.evaluation.alarms import ALARMS, read_alarms
 from rats_train.evaluation.curves import crossing, read_curve, smooth
-from rats_train.evaluation.scorecard import Scorecard
-from rats_train.evaluation.verdict import Reason, judge
+from rats_train.evaluation.verdict import Reason, Verdict
 from rats_train.evaluation.watched import WATCH, WatchPoint, best_point, read_watch
 from rats_train.files import read_json
 
 RESULT = "result.json"
 _CLOSING = 0.1
 _AGAIN = "run the same command again: it carries on from what is finished"
+_LONGER = "train longer (training.steps), or name a second reward under rewards.train if the trained one is up"
 _GATE_CURES = {
-    "heldout": "train longer (training.steps), or name a second reward under rewards.train if the trained one is up",
-    "verifier": "train on a reward that sees counts and places, raise method.alpha, or train for less",
-    "diversity": "raise method.alpha or method.tau, so that the teacher holds on longer",
+    "better": _LONGER,
+    "not worse": _LONGER,
+    "close": _LONGER,
+    "reward hacking": "add a reward of another kind under rewards.train, raise method.alpha, or train for less",
+    "diverse": "raise method.alpha or method.tau, so that the teacher holds on longer",
+    "safe": "look at the pictures of the report; lower the weight of the reward that asks for them",
+    "rolled back": "train another student, or bring this one back by hand",
+    "not comparable": "do what it says",
 }
 
 
@@ -59,8 +64,8 @@ def diagnose(run: Path) -> list[Finding]:
     findings += [_failed_step(step) for step in values["steps"] if step["status"] == "failed"]
     if "train_student" in folders:
         findings += _training(folders["train_student"])
-    if (card := folders.get("evaluate_rewards", run) / "evaluation" / "scorecard.json").is_file():
-        findings += _promotion(Scorecard.read(card))
+    if (verdict := folders.get("promotion_gate", run) / "promotion" / "verdict.json").is_file():
+        findings += _promotion(Verdict.read(verdict))
     return findings
 
 
@@ -148,14 +153,15 @@ def _exported(result: dict[str, Any]) -> Finding:
     return Finding("student", f"step {step} of {result['steps']} is exported{early}")
 
 
-def _promotion(card: Scorecard) -> Iterator[Finding]:
-    """The verdict, with a line for each condition that failed."""
-    verdict = judge(card)
+def _promotion(verdict: Verdict) -> Iterator[Finding]:
+    """The verdict, with a line for each condition that was not met."""
     if verdict.promoted:
         yield Finding("promotion", f"promoted: all {len(verdict.reasons)} conditions hold")
     for reason in verdict.failures:
-        yield Finding("promotion", reason.text, _gate_cure(card, reason))
+        yield Finding("promotion", reason.text, _gate_cure(verdict, reason))
 
 
-def _gate_cure(card: Scorecard, reason: Reason) -> str:
-    return _GATE_CURES[card.kinds[reason.metric]]
+def _gate_cure(verdict: Verdict, reason: Reason) -> str:
+    if reason.state == "open":
+        return f"raise evaluation.count{f' to about {verdict.prompts}' if verdict.prompts else ''}"
+    return _GATE_CURES[reason.rule]

@@ -25,6 +25,7 @@ FEEDS = {
     "promotion_gate": "evaluate_rewards",
     "package_student": "promotion_gate, if it promotes",
     "smoke_test": "package_student",
+    "promote_student": "smoke_test",
     "report": "all",
 }
 

@@ -18,6 +18,7 @@ STEPS = (
     "promotion_gate",
     "package_student",
     "smoke_test",
+    "promote_student",
     "report",
 )
 # What a step leaves that a person looks for: name in run.json -> step, name in its folder, name in the run's folder.
@@ -85,6 +86,15 @@ def find_result(workspace: Path, result: str) -> Path:
             f"same: `rats package {students[-1]} --out models`, then `rats serve --repo models`."
         )
     raise UserError(f"No {result} in {workspace}: make one with `rats run`.")
+
+
+def find_package(workspace: Path, student_key: str) -> Path | None:
+    """The newest package of the student whose evaluation has this content key, if a run of this workspace made one."""
+    records = (
+        (package, package.parent / "steps" / "evaluate_rewards.json") for package in _results(workspace, "package")
+    )
+    made = [package for package, record in records if record.is_file() and read_json(record)["key"] == student_key]
+    return made[-1] if made else None
 
 
 def _results(workspace: Path, result: str) -> list[Path]:

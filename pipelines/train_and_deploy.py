@@ -7,6 +7,7 @@ from components.generate_trajectories.component import generate_trajectories
 from components.keep_champion.component import keep_champion
 from components.package_student.component import package_student
 from components.prepare.component import prepare
+from components.promote_student.component import promote_student
 from components.promotion_gate.component import promotion_gate
 from components.report.component import report
 from components.smoke_test.component import smoke_test
@@ -21,10 +22,11 @@ def train_and_deploy(recipe: str = "emoji", overrides: list = []) -> None:  # no
     2. Generates the teacher's trajectories, once.
     3. Trains the student with RATS.
     4. Evaluates student and teacher on held-out prompts, and enters the result into MLflow.
-    5. Decides on promotion, from intervals.
+    5. Decides on promotion, against the champion and the full teacher, on what neither student was trained on.
     6. If promoted, packages and signs the student; otherwise the champion stays.
     7. Serves the package with the real server, and compares its pixels with stock diffusers.
-    8. Reports.
+    8. Makes it the champion.
+    9. Reports.
 
     Args:
         recipe: name of a packaged recipe, or path of a YAML file that every step can read.
@@ -40,18 +42,27 @@ def train_and_deploy(recipe: str = "emoji", overrides: list = []) -> None:  # no
     student, log = trained.outputs["student"], trained.outputs["log"]
     evaluated = evaluate_rewards(key=keys["evaluate_rewards"], recipe=resolved, student=student, log=log)
     evaluation = evaluated.outputs["evaluation"]
-    gate = promotion_gate(key=keys["promotion_gate"], evaluation=evaluation)
+    gate = promotion_gate(
+        key=keys["promotion_gate"], student_key=keys["evaluate_rewards"], recipe=resolved, evaluation=evaluation
+    )
+    # Who is champion may have changed since the same content was judged.
+    gate.set_caching_options(enable_caching=False)
+    promotion = gate.outputs["promotion"]
 
     with dsl.If(gate.outputs["Output"] == "promote"):
         packaged = package_student(key=keys["package_student"], recipe=resolved, student=student, evaluation=evaluation)
         smoke = smoke_test(key=keys["smoke_test"], student=student, package=packaged.outputs["package"])
+        promote_student(promotion=promotion).after(smoke).set_caching_options(enable_caching=False)
     with dsl.Else():
         kept = keep_champion()
 
-    report(
+    page = report(
         key=keys["report"],
         served=dsl.OneOf(smoke.outputs["Output"], kept.outputs["Output"]),
         recipe=resolved,
         log=log,
         evaluation=evaluation,
+        promotion=promotion,
     )
+    # It shows the verdict, which no key holds.
+    page.set_caching_options(enable_caching=False)

@@ -103,8 +103,8 @@ def scorecard_table(card: dict[str, Any]) -> Table:
     """The scorecard's comparisons: student against the teacher at the same number of steps, and at 50."""
     table = Table("steps", "judge", "student", "teacher, same steps", "lead", "teacher, full", "lead", box=None)
     for steps, rewards in card["nfe"].items():
-        verifier = {name: row for name, row in card["quality"][steps].items() if row["kind"] == "verifier"}
-        for name, row in (rewards | verifier).items():
+        shown = {name: row for name, row in card["quality"][steps].items() if row["kind"] in ("verifier", "guard")}
+        for name, row in (rewards | shown).items():
             table.add_row(
                 steps,
                 f"{name} ({row['kind']})",

@@ -1,8 +1,9 @@
-"""Prompts from a text file with one a line: one's own, or ``packaged:pictures`` and its like from the package."""
+"""Prompts from a file: one's own, a benchmark's, or ``packaged:pictures`` and its like from the package."""
 
 from pathlib import Path
 
 from rats_train.errors import UserError
+from rats_train.prompt_formats import TaggedPrompt, parse_prompts
 
 _PACKAGED = Path(__file__).parent / "recipes" / "prompts"
 
@@ -26,17 +27,30 @@ def prompt_file(path: str, key: str) -> Path:
 
 
 def read_prompts(path: str, key: str) -> list[str]:
-    """The prompts of a file in order, without blank lines.
+    """The prompts of a file in order, without blank ones.
 
     Args:
         path: as `prompt_file` takes it.
         key: the recipe's key that names it, for the error.
 
     Raises:
-        UserError: the file is missing or holds no prompt.
+        UserError: as `read_tagged_prompts`.
+    """
+    return [prompt.text for prompt in read_tagged_prompts(path, key)]
+
+
+def read_tagged_prompts(path: str, key: str) -> list[TaggedPrompt]:
+    """The prompts of a file in order, with the categories that it gives them (`rats_train.prompt_formats`).
+
+    Args:
+        path: as `prompt_file` takes it.
+        key: the recipe's key that names it, for the error.
+
+    Raises:
+        UserError: the file is missing, holds no prompt, or is not of the format that its name promises.
     """
     file = prompt_file(path, key)
-    prompts = [line.strip() for line in file.read_text().splitlines() if line.strip()]
+    prompts = parse_prompts(file.read_text(encoding="utf-8-sig"), file.suffix, f"{key}: {file}")
     if not prompts:
         raise UserError(f"{key}: {file} holds no prompt; write one a line.")
     return prompts

@@ -15,13 +15,15 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
+from components.shared.students import STUDENT_TAG, Students
 from components.shared.tracker import KEY_TAG, keyed_run, tracker
 from rats_train.config import Recipe, recipe_digest
 from rats_train.evaluation.watched import WATCH, read_watch
-from rats_train.files import read_json
+from rats_train.files import read_json, sha256_tree
 
 EXPERIMENT = "rats"
 BATCH = 1000
+FILES = ("scorecard.json", "scores.json", "grid.png", "worst.png", "curves.png", "gallery.html")
 
 
 def track(recipe: Recipe, *, student: Path, log: Path, evaluation: Path, key: str) -> None:
@@ -42,14 +44,16 @@ class _Tracker:
         given = os.environ.get("MLFLOW_RUN_ID")
         run_id = given or keyed_run(self._client, EXPERIMENT, self._key, f"{recipe.name}-{self._key[:8]}")
         card = read_json(evaluation / "scorecard.json")
-        metrics = [*_curves(log), *_looks(log), *_card_metrics(card)]
+        metrics = [*_curves(log), *_looks(log), *_card_metrics(card), *_distances(card)]
         self._log(run_id, params=flatten(recipe.model_dump(mode="json")), metrics=metrics)
-        for tag, value in (("recipe_digest", recipe_digest(recipe)), ("commit", card["provenance"]["commit"])):
+        facts = {"recipe_digest": recipe_digest(recipe), "evaluation_digest": card["evaluation_digest"]}
+        for tag, value in (facts | {"commit": card["provenance"]["commit"]}).items():
             self._client.set_tag(run_id, f"rats.{tag}", value)
-        for name in ("scorecard.json", "scores.json", "grid.png", "curves.png"):
+        for name in FILES:
             self._client.log_artifact(run_id, str(evaluation / name), "evaluation")
+        self._client.log_table(run_id, _columns(card["categories"]), "evaluation/categories.json")
         self._client.log_artifacts(run_id, str(log), "training")
-        self._register(f"rats-{recipe.name}", run_id, student)
+        self._register(recipe.name, run_id, student)
         if not given:
             self._client.set_terminated(run_id)
 
@@ -59,18 +63,19 @@ class _Tracker:
             self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
 
     def _register(self, name: str, run_id: str, student: Path) -> None:
-        """Make the student a version of the registered model ``name``, unless this key is one already."""
+        """Make the student a version of the registered model of recipe ``name``, unless this key is one already."""
+        students = Students(self._client, name)
         try:
-            self._client.create_registered_model(name)
+            self._client.create_registered_model(students.model)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        versions = self._client.search_model_versions(f"name = '{name}'")
-        if any(version.tags.get(KEY_TAG) == self._key for version in versions):
+        if any(version.tags.get(KEY_TAG) == self._key for version in students.versions()):
             return
         self._client.log_artifacts(run_id, str(student), "student")
         source = f"{self._client.get_run(run_id).info.artifact_uri}/student"
-        self._client.create_model_version(name, source, run_id, tags={KEY_TAG: self._key})
+        tags = {KEY_TAG: self._key, STUDENT_TAG: sha256_tree(student)}
+        self._client.create_model_version(students.model, source, run_id, tags=tags)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -104,6 +109,20 @@ def _card_metrics(card: Mapping[str, Any]) -> Iterator[Metric]:
                 for name, value in row.items():
                     if _is_number(value):
                         yield Metric(f"{reward}/{name}", value, now, int(budget))
+
+
+def _distances(card: Mapping[str, Any]) -> Iterator[Metric]:
+    """The distance of each student arm's pictures from the full teacher's, by its steps."""
+    now = int(time.time() * 1000)
+    for arm in card["arms"].values():
+        if arm["role"] == "student" and arm["distance"] is not None:
+            yield Metric("distance/student", arm["distance"]["value"], now, arm["steps"])
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Rows as the columns that an MLflow table is made of."""
+    names = ("tag", "category", "prompts", "budget", "metric", "kind", "student", "teacher_50", "gap_50", "ci95_50")
+    return {name: [row[name] for row in rows] for name in names}
 
 
 def _is_number(value: Any) -> bool:

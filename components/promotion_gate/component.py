@@ -8,27 +8,46 @@ from components.image import BASE_IMAGE
 @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
 def promotion_gate(
     key: str,
+    student_key: str,
+    recipe: dsl.Input[dsl.Artifact],
     evaluation: dsl.Input[dsl.Artifact],
+    promotion: dsl.Output[dsl.Artifact],
     summary: dsl.Output[dsl.Markdown],
+    page: dsl.Output[dsl.HTML],
+    metrics: dsl.Output[dsl.Metrics],
 ) -> str:
-    """Say "promote" or "reject" from the scorecard's intervals.
+    """Judge the student against the champion and the full teacher, on what neither was trained on.
 
     Args:
         key: content key of this step, from prepare.
-        evaluation: the folder with scorecard.json.
+        student_key: content key of the evaluation, by which MLflow knows the student.
+        recipe: the resolved recipe, by which a champion is drawn that was evaluated otherwise.
+        evaluation: the folder with every image's scores.
+        promotion: the verdict as JSON, and the versions that it is about.
         summary: the verdict with its reasons, to read.
+        page: the same with the student's worst pictures.
+        metrics: how many conditions are met, failed and open.
 
     Returns:
-        "promote" or "reject": a token, because the local runner reads the text of a condition literally.
+        "promote", "reject" or "need_more_samples": a token, because the local runner reads the text of a condition
+        literally.
     """
     from pathlib import Path
 
     from components.shared.step import Progress, run_step
+    from components.shared.summary import log_metrics
+
+    def standing() -> str:
+        from components.promotion_gate.standing import standing_of
+
+        return standing_of(Path(recipe.path), student_key)
 
     def work(folder: Path, progress: Progress) -> None:
         from components.promotion_gate.work import decide
 
-        decide(Path(evaluation.path), folder)
+        decide(Path(recipe.path), Path(evaluation.path), student_key, folder, progress)
 
-    folder = run_step("promotion_gate", key, work, {"summary.md": summary.path})
+    outputs = {"promotion": promotion.path, "summary.md": summary.path, "verdict.html": page.path}
+    folder = run_step("promotion_gate", key, work, outputs, resumes=True, also=standing)
+    log_metrics(metrics, folder)
     return (folder / "verdict").read_text()

@@ -1,4 +1,4 @@
-"""Step 8: the page that shows what came out, self-contained."""
+"""Step 9: the page that shows what came out, self-contained."""
 
 from kfp import dsl
 
@@ -12,6 +12,7 @@ def report(
     recipe: dsl.Input[dsl.Artifact],
     log: dsl.Input[dsl.Artifact],
     evaluation: dsl.Input[dsl.Artifact],
+    promotion: dsl.Input[dsl.Artifact],
     page: dsl.Output[dsl.HTML],
 ) -> None:
     """Write report.html: pictures side by side, rewards with intervals, curves, timings, how to call the endpoint.
@@ -22,6 +23,7 @@ def report(
         recipe: the resolved recipe.
         log: the training's log.
         evaluation: scorecard, scores and pictures.
+        promotion: the verdict.
         page: the report.
     """
     from pathlib import Path
@@ -31,6 +33,11 @@ def report(
     def work(folder: Path, progress: Progress) -> None:
         from components.report.work import write_page
 
-        write_page(Path(recipe.path), Path(log.path), Path(evaluation.path), served, folder)
+        write_page(Path(recipe.path), Path(log.path), Path(evaluation.path), Path(promotion.path), served, folder)
 
-    run_step("report", key, work, {"report.html": page.path})
+    def verdict() -> str:
+        from rats_train.files import sha256_tree
+
+        return sha256_tree(promotion.path)[:12]
+
+    run_step("report", key, work, {"report.html": page.path}, also=verdict)

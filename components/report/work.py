@@ -8,13 +8,15 @@ from rats_train.config import load_recipe
 from rats_train.files import read_json, write_json
 
 
-def write_page(recipe_path: Path, log: Path, evaluation: Path, served: str, folder: Path) -> None:
+def write_page(recipe_path: Path, log: Path, evaluation: Path, promotion: Path, served: str, folder: Path) -> None:
     """Write ``folder/report.html``."""
     from rats_train.evaluation.report import write_report
+    from rats_train.evaluation.verdict import Verdict
 
     write_report(
         folder / "report.html",
         evaluation=evaluation,
+        verdict=Verdict.read(promotion / "verdict.json"),
         gallery_count=load_recipe(str(recipe_path)).evaluation.gallery_count,
         training=log,
         run=_steps_so_far(folder / "steps.json"),

@@ -81,11 +81,11 @@ def _reward(spec: RewardSpec) -> dict[str, Any]:
 
 
 def _with_prompts(section: dict[str, Any], key: str) -> dict[str, Any]:
-    """The section with the digest of its prompts file in place of the path; embedded prompts are code."""
+    """The section with digest and format of its prompts file in place of the path; embedded prompts are code."""
     if section["prompts"] == "embedded":
         return section
     file = prompt_file(section["prompts"], key)
-    return {**section, "prompts": sha256_file(file)}
+    return {**section, "prompts": sha256_file(file) + file.suffix}
 
 
 def _folder_digest(folder: Path, key: str) -> str:

@@ -29,7 +29,15 @@ Progress = Callable[..., None]
 Work = Callable[[Path, Progress], None]
 
 
-def run_step(step: str, key: str, work: Work, outputs: Mapping[str, str], *, resumes: bool = False) -> Path:
+def run_step(
+    step: str,
+    key: str,
+    work: Work,
+    outputs: Mapping[str, str],
+    *,
+    resumes: bool = False,
+    also: Callable[[], str] | None = None,
+) -> Path:
     """Do ``work(folder, progress)`` unless this content was done before, and publish what it made.
 
     Args:
@@ -37,6 +45,7 @@ def run_step(step: str, key: str, work: Work, outputs: Mapping[str, str], *, res
         key: content key of everything that the result depends on.
         work: writes its results into ``folder``; ``progress(done, total, **values)`` tells how far it is.
         outputs: where to publish, by name in the folder: ``{"student": student.path}``.
+        also: says what the result depends on besides, and only shows when the step begins; it is joined to the key.
         resumes: whether ``work`` carries on from what a killed attempt left; otherwise it begins in an empty folder.
 
     Returns:
@@ -46,14 +55,17 @@ def run_step(step: str, key: str, work: Work, outputs: Mapping[str, str], *, res
         SystemExit: status 2 for a person's mistake, 75 where trying again may help; the reason is printed in one line.
     """
     follow_runner()
-    folder = step_dir(step, key)
-    with recorded(step, key=key, folder=str(folder)) as record, _sole_owner(folder):
-        record["cached"] = _is_complete(folder)
-        if not record["cached"]:
-            _do(folder, work, resumes)
-        record |= {"work_seconds": read_json(folder / COMPLETE)["seconds"], "headline": headline(folder)}
-        for name, target in outputs.items():
-            publish(folder / name, Path(target))
+    with recorded(step, key=key) as record:
+        folder = step_dir(step, f"{key}-{also()}" if also else key)
+        record["folder"] = str(folder)
+        _write_record(record, status="running")
+        with _sole_owner(folder):
+            record["cached"] = _is_complete(folder)
+            if not record["cached"]:
+                _do(folder, work, resumes)
+            record |= {"work_seconds": read_json(folder / COMPLETE)["seconds"], "headline": headline(folder)}
+            for name, target in outputs.items():
+                publish(folder / name, Path(target))
     return folder
 
 

@@ -24,7 +24,7 @@ def tracker(root: Path | None = None) -> Iterator[MlflowClient]:
     Raises:
         RetryableError: the tracker did not answer, or refused; from inside the block as well.
     """
-    uri = os.environ.get(TRACKER_VARIABLE) or _local(root or workspace())
+    uri = _uri(root)
     try:
         yield MlflowClient(uri)
     except MlflowException as error:
@@ -43,10 +43,19 @@ def keyed_run(client: MlflowClient, experiment: str, key: str, name: str, root: 
     return run.info.run_id
 
 
+def tracker_place() -> str:
+    """The address of the tracker, as messages may show it."""
+    return without_password(_uri(None))
+
+
 def without_password(uri: str) -> str:
     """The address without the user and password that it may carry, for messages and logs."""
     parts = urlsplit(uri)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else uri
+
+
+def _uri(root: Path | None) -> str:
+    return os.environ.get(TRACKER_VARIABLE) or _local(root or workspace())
 
 
 def _local(root: Path) -> str:

@@ -19,6 +19,11 @@ def workspace() -> Path:
     return Path(os.environ.get(WORKSPACE_VARIABLE, "runs")).resolve()
 
 
+def use_workspace(folder: Path) -> None:
+    """Make ``folder`` the workspace of this process and of those that it starts."""
+    os.environ[WORKSPACE_VARIABLE] = str(folder.resolve())
+
+
 def run_dir() -> Path | None:
     """Folder of the run that this step belongs to, where there is one on this machine."""
     named = os.environ.get(RUN_VARIABLE)

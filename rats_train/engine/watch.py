@@ -12,6 +12,7 @@ from rats_train.engine.joint_reward import load_joint_rewards
 from rats_train.engine.ranks import Ranks
 from rats_train.evaluation import metrics
 from rats_train.evaluation.heldout import WATCHED_SEEDS, watch_prompts, watch_seeds, watched_budget
+from rats_train.evaluation.judges import judging_kind
 from rats_train.evaluation.scores import ALL_CORRECT, DIVERSITY_FEATURES, DIVERSITY_PIXELS, Kind, floats
 from rats_train.evaluation.watched import WatchPoint
 from rats_train.models.base import FlowModel
@@ -39,7 +40,7 @@ class Watch:
         self._weights = {reward.name: reward.weight for reward in self._rewards}
         self._kinds: dict[str, Kind] = {
             **{reward.name: "trained" for reward in trained},
-            **{reward.name: "heldout" for reward in heldout},
+            **{spec.name: judging_kind(spec) for spec in recipe.rewards.heldout},
             **({ALL_CORRECT: "verifier"} if metrics.can_verify(self._prompts) else {}),
             DIVERSITY_PIXELS: "diversity",
             **({DIVERSITY_FEATURES: "diversity"} if self._encoder else {}),
@@ -86,5 +87,6 @@ class Watch:
         by_prompt = {name: values.unflatten(0, (-1, WATCHED_SEEDS)).mean(dim=1) for name, values in found.items()}
         by_prompt[DIVERSITY_PIXELS] = metrics.pixel_diversity(images, WATCHED_SEEDS)
         if self._encoder:
-            by_prompt[DIVERSITY_FEATURES] = metrics.feature_diversity(self._encoder, images, WATCHED_SEEDS, self._batch)
+            features = metrics.features(self._encoder, images, self._batch)
+            by_prompt[DIVERSITY_FEATURES] = metrics.feature_diversity(features, WATCHED_SEEDS)
         return by_prompt

@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 
 from rats_train.evaluation.bootstrap import Values
-from rats_train.evaluation.verdict import KEPT_DIVERSITY
+from rats_train.evaluation.rules import KEPT_DIVERSITY
 from rats_train.evaluation.watched import WatchPoint
 
 ALARMS = "alarms.jsonl"

@@ -6,11 +6,13 @@ prompts, which is what makes the comparison paired. The result depends on the nu
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -62,3 +64,20 @@ def paired_bootstrap(
     if len(ours) != len(theirs):
         raise ValueError(f"cannot pair {len(ours)} values with {len(theirs)}")
     return bootstrap_mean(ours - theirs, clusters, samples=samples, seed=seed, level=level)
+
+
+def resampled_means(values: Values, *, samples: int, seed: int) -> Values:
+    """Means ``[samples, M]`` of ``values[M, P]`` over resampled prompts, the same prompts for all M rows.
+
+    The draws of a seed are those of `bootstrap_mean`. Turning the sign of a row turns that of its means exactly.
+    """
+    return _shares(values.shape[1], samples, seed) @ values.T
+
+
+@lru_cache(maxsize=2)
+def _shares(prompts: int, samples: int, seed: int) -> Values:
+    """How much each prompt weighs in each resample, ``[samples, prompts]``."""
+    drawn = np.random.default_rng(seed).integers(prompts, size=(samples, prompts))
+    rows = np.arange(samples)[:, None] * prompts
+    counts = np.bincount((rows + drawn).ravel(), minlength=samples * prompts)
+    return counts.reshape(samples, prompts) / prompts

@@ -1,18 +1,24 @@
 """The pictures that a person compares: teacher from many steps to few, student from many to few, same prompt and seed.
 
-The first held-out prompts with their first seed are shown; nobody chose them.
+The first held-out prompts with their first seed are shown, which nobody chose, and those on which the student is worst.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from rats_train.errors import UserError
 from rats_train.evaluation.arms import student_arm, teacher_arm
+from rats_train.evaluation.bootstrap import Values
 from rats_train.evaluation.draws import draws_path, load_draws
 from rats_train.evaluation.pictures import GridRow, draw_grid, to_picture
 from rats_train.evaluation.scores import ALL_CORRECT, Scores
+
+WORST = 6
+"""Prompts shown of those on which the student is worst."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +48,49 @@ def gallery_arms(scores: Scores) -> list[str]:
 
 
 def read_gallery(folder: Path, scores: Scores, count: int) -> list[Exhibit]:
-    """The first ``count`` prompts of an evaluation folder.
+    """The first ``count`` prompts of an evaluation folder, with their first seed.
 
     Raises:
         UserError: the pictures of an arm are gone or damaged.
     """
+    shown = range(min(count, len(scores.prompts)))
+    return _read_rows(folder, scores, [prompt * scores.images_per_prompt for prompt in shown])
+
+
+def read_worst(folder: Path, scores: Scores, count: int) -> list[Exhibit]:
+    """The ``count`` prompts on which the student falls farthest behind the full teacher, each with its worst seed.
+
+    Raises:
+        UserError: the pictures of an arm are gone or damaged.
+    """
+    behind = _lead(scores).reshape(len(scores.prompts), -1)
+    worst = np.argsort(behind.mean(axis=1), kind="stable")[:count]
+    return _read_rows(folder, scores, [int(p * scores.images_per_prompt + behind[p].argmin()) for p in worst])
+
+
+def _lead(scores: Scores) -> Values:
+    """``[N]`` the student's lead over the full teacher, picture by picture: the mean over budgets and held-out rewards
+    (or, without one, all rewards), each in units of its spread."""
+    full = teacher_arm(scores.protocol.teacher_steps)
+    leads = [
+        (scores.values(student_arm(budget), name) - scores.values(full, name)) / (scores.values(full, name).std() or 1)
+        for budget in scores.protocol.budgets
+        for name in scores.of_kind("heldout") or scores.of_kind("trained")
+    ]
+    lead: Values = np.mean(leads, axis=0)
+    return lead
+
+
+def _read_rows(folder: Path, scores: Scores, rows: Sequence[int]) -> list[Exhibit]:
     arms = gallery_arms(scores)
     images = {arm: _images(folder, arm) for arm in arms}
     exhibits = []
-    for prompt_index, prompt in enumerate(scores.prompts[:count]):
-        row = prompt_index * scores.images_per_prompt
+    for row in rows:
         tiles = [
             Tile(scores.arms[arm].role, scores.arms[arm].steps, images[arm][row], _correct(scores, arm, row))
             for arm in arms
         ]
-        exhibits.append(Exhibit(prompt, scores.seeds[row], tiles))
+        exhibits.append(Exhibit(scores.prompts[row // scores.images_per_prompt], scores.seeds[row], tiles))
     return exhibits
 
 

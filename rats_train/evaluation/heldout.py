@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from rats_train.config import Recipe
 from rats_train.errors import UserError
-from rats_train.prompt_file import read_prompts
+from rats_train.prompt_file import read_tagged_prompts
+from rats_train.prompt_formats import TaggedPrompt, take_turns
 from rats_train.seeds import derived_seed
 from rats_train.world import grammar
 
@@ -23,16 +24,31 @@ def heldout_prompts(recipe: Recipe) -> list[str]:
     """The prompts to judge on, each once.
 
     Raises:
+        UserError: as `tagged_heldout_prompts`.
+    """
+    return [prompt.text for prompt in tagged_heldout_prompts(recipe)]
+
+
+def tagged_heldout_prompts(recipe: Recipe) -> list[TaggedPrompt]:
+    """The prompts to judge on, each once, with their categories; those of a file take turns category by category.
+
+    Raises:
         UserError: the prompt file is missing, or there are fewer different prompts than ``evaluation.count``.
     """
     wanted, source = recipe.evaluation.count, recipe.evaluation.prompts
-    lines = grammar.heldout_prompts(wanted, recipe.seed) if source == "embedded" else _different_lines(source)
-    if len(lines) < wanted:
+    prompts = _embedded(recipe) if source == "embedded" else _different(source)
+    if len(prompts) < wanted:
         named = "the embedded world" if source == "embedded" else source
         raise UserError(
-            f"evaluation.count is {wanted}, but {named} holds {len(lines)} different prompts; set it to that."
+            f"evaluation.count is {wanted}, but {named} holds {len(prompts)} different prompts; set it to that."
         )
-    return lines[:wanted]
+    return prompts[:wanted]
+
+
+def _embedded(recipe: Recipe) -> list[TaggedPrompt]:
+    """Prompts of the world; their category is their form."""
+    texts = grammar.heldout_prompts(recipe.evaluation.count, recipe.seed)
+    return [TaggedPrompt(text, {"category": grammar.form(text)}) for text in texts]
 
 
 def image_seeds(recipe: Recipe) -> list[int]:
@@ -53,7 +69,7 @@ def watch_prompts(recipe: Recipe) -> list[str]:
     judged, source = recipe.evaluation.count, recipe.evaluation.prompts
     if source == "embedded":
         return grammar.watched_prompts(WATCHED, recipe.seed)
-    left = _different_lines(source)[judged:]
+    left = [prompt.text for prompt in _different(source)[judged:]]
     if len(left) < _FEWEST:
         raise UserError(
             f"training.watch_every needs {_FEWEST} held-out prompts that the evaluation leaves, and {source} has "
@@ -72,5 +88,5 @@ def watched_budget(steps: Sequence[int]) -> int:
     return sorted(steps)[(len(steps) - 1) // 2]
 
 
-def _different_lines(source: str) -> list[str]:
-    return list(dict.fromkeys(read_prompts(source, "evaluation.prompts")))
+def _different(source: str) -> list[TaggedPrompt]:
+    return take_turns(read_tagged_prompts(source, "evaluation.prompts"))

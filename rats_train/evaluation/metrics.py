@@ -30,9 +30,13 @@ def encoder(rewards: Sequence[RewardModel]) -> RewardModel | None:
     return next((reward for reward in rewards if reward.traits.has_features), None)
 
 
-def feature_diversity(reward: RewardModel, images: Tensor, per_prompt: int, batch_size: int) -> Tensor:
-    """Mean pairwise cosine distance ``[P]`` between the images of a prompt, in the features of a reward model."""
-    features = _in_batches(lambda part, _: reward.image_features(part), images, batch_size)
+def features(reward: RewardModel, images: Tensor, batch_size: int) -> Tensor:
+    """Unit vectors ``[N, D]`` of ``images[N, 3, H, W]`` that lie near each other where pictures look alike."""
+    return _in_batches(lambda part, _: reward.image_features(part), images, batch_size)
+
+
+def feature_diversity(features: Tensor, per_prompt: int) -> Tensor:
+    """Mean pairwise cosine distance ``[P]`` between the unit features ``[N, D]`` of the images of a prompt."""
     groups = features.unflatten(0, (-1, per_prompt))
     return _pair_mean(1 - groups @ groups.transpose(1, 2))
 

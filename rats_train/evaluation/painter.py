@@ -32,7 +32,7 @@ class Painter:
         self._folders = {"student": student_dir, "teacher": teacher_folder(recipe.teacher.path)}
         self._recipe = recipe
         self._model = cache(self._load)
-        self._digest = cache(lambda role: sha256_tree(self._folders[role]))
+        self.digest = cache(lambda role: sha256_tree(self._folders[role]))
 
     def draws(self, arm: Arm, on_progress: ImagesDone) -> Draws:
         """The pictures of an arm, from disk when they are there.
@@ -50,7 +50,7 @@ class Painter:
     def _key(self, arm: Arm) -> str:
         return draws_key(
             {
-                "weights": self._digest(arm.role),
+                "weights": self.digest(arm.role),
                 "prompts": self._prompts,
                 "seeds": self._seeds,
                 "sigmas": arm.sigmas,

@@ -21,8 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-Interval = tuple[float, float]
-"""Lower and upper end."""
+from rats_train.evaluation.bootstrap import Interval
 
 
 class Preference(BaseModel):

@@ -1,6 +1,6 @@
 """The report: one HTML file that needs nothing beside it, with pictures to judge and numbers to check.
 
-write_report(run / "report.html", evaluation=run / "evaluation", training=run / "training", run=run / "run.json")
+write_report(run / "report.html", evaluation=run / "evaluation", verdict=verdict, training=run / "training")
 """
 
 import re
@@ -11,15 +11,16 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from rats_train.errors import UserError
+from rats_train.evaluation.bootstrap import Interval
 from rats_train.evaluation.curves import crossing, read_curve, smooth
-from rats_train.evaluation.gallery import Exhibit, Tile, read_gallery
+from rats_train.evaluation.gallery import WORST, Exhibit, Tile, read_gallery, read_worst
 from rats_train.evaluation.learning import read_learning
 from rats_train.evaluation.pictures import data_uri, to_picture
 from rats_train.evaluation.preference import Preference
-from rats_train.evaluation.scorecard import Interval, Scorecard
+from rats_train.evaluation.scorecard import Scorecard
 from rats_train.evaluation.scores import ALL_CORRECT, DIVERSITY_FEATURES, DIVERSITY_PIXELS, SCENE_LIKENESS, Scores
 from rats_train.evaluation.summary import headlines, join_words, sentence
-from rats_train.evaluation.verdict import judge
+from rats_train.evaluation.verdict import Verdict
 from rats_train.files import atomic_write_text, read_json
 
 TILE = 256
@@ -37,6 +38,7 @@ FLAGS = {
     "verifier": "rules",
     "realism": "realism",
     "diversity": "diversity",
+    "guard": "guard",
 }
 
 
@@ -44,6 +46,7 @@ def write_report(
     path: Path,
     *,
     evaluation: Path,
+    verdict: Verdict,
     gallery_count: int,
     training: Path | None = None,
     run: Path | None = None,
@@ -56,6 +59,7 @@ def write_report(
     Args:
         path: the HTML file to write.
         evaluation: folder that :func:`rats_train.evaluation.sample.evaluate` wrote.
+        verdict: what came of it (`rats_train.evaluation.verdict.judge`).
         gallery_count: how many prompts to show.
         training: folder of the training run, for its curves and timings; None leaves them out.
         run: ``run.json`` of the pipeline, for the seconds of its steps; None leaves them out.
@@ -69,7 +73,6 @@ def write_report(
     """
     card = Scorecard.read(evaluation / "scorecard.json")
     scores = Scores.read(evaluation / "scores.json")
-    verdict = judge(card)
     page = _environment().get_template("report.html.j2")
     html = page.render(
         card=card,
@@ -77,6 +80,7 @@ def write_report(
         sentence=sentence(card, verdict),
         headlines=headlines(card),
         exhibits=read_gallery(evaluation, scores, gallery_count),
+        worst=read_worst(evaluation, scores, WORST),
         scales=_scales(card),
         training=None if training is None else _training(training),
         run=None if run is None else read_json(run),
@@ -123,6 +127,8 @@ def _environment() -> Environment:
     }
     environment.globals |= {
         "shown_led": SHOWN_LED,
+        "state_tones": {"met": "better", "failed": "worse", "open": "even"},
+        "state_signs": {"met": "✓", "failed": "✗", "open": "?"},
         "teacher_tiles": _tiles("teacher"),
         "student_tiles": _tiles("student"),
         "spot": spot,

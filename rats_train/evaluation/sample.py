@@ -4,21 +4,25 @@
         card = evaluate(load_recipe("emoji"), Path("runs/latest/student"), Path("runs/latest/evaluation"), report)
 
 The folder then holds ``arms/<arm>.safetensors`` (the pictures), ``scores.json`` (every image's numbers),
-``scorecard.json`` and ``grid.png``. An arm that was already drawn from the same weights, prompts, seeds and noise
-levels is reused, so that an interrupted evaluation carries on where it stopped.
+``scorecard.json``, ``grid.png`` and ``worst.png``. An arm that was already drawn from the same weights, prompts, seeds
+and noise levels is reused, so that an interrupted evaluation carries on where it stopped.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from torch import Tensor
+
 from rats_train.config import Recipe, recipe_digest
-from rats_train.evaluation.arms import Arm, plan_arms
+from rats_train.evaluation.arms import Arm, budgets, plan_arms, student_arm, teacher_arm
+from rats_train.evaluation.distribution import squared_mmd
 from rats_train.evaluation.draws import Draws
-from rats_train.evaluation.gallery import read_gallery, save_grid
-from rats_train.evaluation.heldout import heldout_prompts, image_seeds
+from rats_train.evaluation.gallery import WORST, read_gallery, read_worst, save_grid
+from rats_train.evaluation.heldout import image_seeds, tagged_heldout_prompts
 from rats_train.evaluation.judges import Judges
 from rats_train.evaluation.painter import Painter
+from rats_train.evaluation.protocol import check_schedule, read_protocol
 from rats_train.evaluation.scorecard import build_scorecard, read_settings
 from rats_train.evaluation.scores import ArmScores, Scores
 from rats_train.provenance import describe_provenance
@@ -31,30 +35,76 @@ def evaluate(recipe: Recipe, student_dir: Path, out: Path, on_progress: OnProgre
     """Evaluate a student against its teacher; returns the path of the scorecard.
 
     Raises:
-        UserError: a model, reward or prompt file is missing, or a reward is not finite.
+        UserError: a model, reward or prompt file is missing, the student is served on another schedule than the
+            recipe's, or a reward is not finite.
     """
-    scores = _score_arms(recipe, student_dir, out, on_progress)
+    scores = _score_arms(recipe, student_dir, out, plan_arms(recipe), on_progress)
     scores.write(out / "scores.json")
-    exhibits = read_gallery(out, scores, recipe.evaluation.gallery_count)
-    save_grid(exhibits, out / "grid.png")
-    settings = read_settings(recipe, resolution=exhibits[0].tiles[0].image.shape[-1])
+    save_grid(read_gallery(out, scores, recipe.evaluation.gallery_count), out / "grid.png")
+    save_grid(read_worst(out, scores, WORST), out / "worst.png")
+    settings = read_settings(recipe, resolution=scores.protocol.resolution[-1])
     card = build_scorecard(scores, settings, describe_provenance(recipe.name, recipe_digest(recipe)))
     card.write(out / "scorecard.json")
     return out / "scorecard.json"
 
 
-def _score_arms(recipe: Recipe, student_dir: Path, out: Path, on_progress: OnProgress | None) -> Scores:
-    prompts, seeds, per_prompt = heldout_prompts(recipe), image_seeds(recipe), recipe.evaluation.images_per_prompt
+def score_student(recipe: Recipe, student_dir: Path, out: Path, on_progress: OnProgress | None = None) -> Scores:
+    """Draw and score a student alone at its budgets, as `evaluate` does beside its teacher.
+
+    Raises:
+        UserError: as `evaluate`.
+    """
+    wanted = {student_arm(steps) for steps in budgets(recipe)}
+    return _score_arms(recipe, student_dir, out, [arm for arm in plan_arms(recipe) if arm.name in wanted], on_progress)
+
+
+def _score_arms(
+    recipe: Recipe, student_dir: Path, out: Path, plan: Sequence[Arm], on_progress: OnProgress | None
+) -> Scores:
+    check_schedule(recipe, student_dir)
+    tagged, seeds, per_prompt = tagged_heldout_prompts(recipe), image_seeds(recipe), recipe.evaluation.images_per_prompt
+    prompts = [prompt.text for prompt in tagged]
     asked = [prompt for prompt in prompts for _ in range(per_prompt)]
     painter, judges = Painter(recipe, student_dir, out, asked, seeds), Judges(recipe, asked)
-    plan = plan_arms(recipe)
-    total, before, arms = sum(arm.evaluations for arm in plan) * len(seeds), 0, {}
+    total, before, arms, features = sum(arm.evaluations for arm in plan) * len(seeds), 0, {}, {}
     for arm in plan:
         report = partial(_report, on_progress, arm, before, total)
-        arms[arm.name] = _score(arm, painter.draws(arm, report), judges)
+        draws = painter.draws(arm, report)
+        features[arm.name] = judges.features(draws.images)
+        arms[arm.name] = _score(arm, draws, judges.values(draws.images, features[arm.name]))
         report(len(seeds), len(seeds))
         before += arm.evaluations * len(seeds)
-    return Scores(prompts=prompts, images_per_prompt=per_prompt, seeds=seeds, kinds=judges.kinds, arms=arms)
+    return Scores(
+        protocol=read_protocol(
+            recipe,
+            teacher=painter.digest("teacher"),
+            prompts=prompts,
+            seeds=seeds,
+            resolution=draws.images.shape[1:],
+            features=judges.encoder,
+        ),
+        prompts=prompts,
+        tags=[dict(prompt.tags) for prompt in tagged],
+        images_per_prompt=per_prompt,
+        seeds=seeds,
+        kinds=judges.kinds,
+        arms=_with_distances(arms, features, teacher_arm(recipe.teacher.steps), per_prompt),
+    )
+
+
+def _with_distances(
+    arms: dict[str, ArmScores], features: dict[str, Tensor | None], full: str, per_prompt: int
+) -> dict[str, ArmScores]:
+    """The arms with their pictures' distance from the full teacher's, where both have features and prompts enough."""
+    theirs = features.get(full)
+    if theirs is None or len(theirs) < 3 * per_prompt:
+        return arms
+    return {
+        name: arm
+        if name == full or (ours := features[name]) is None
+        else arm.model_copy(update={"distance": squared_mmd(ours, theirs, per_prompt)})
+        for name, arm in arms.items()
+    }
 
 
 def _report(on_progress: OnProgress | None, arm: Arm, before: int, total: int, images: int, _: int) -> None:
@@ -62,12 +112,12 @@ def _report(on_progress: OnProgress | None, arm: Arm, before: int, total: int, i
         on_progress(before + arm.evaluations * images, total, arm.name)
 
 
-def _score(arm: Arm, draws: Draws, judges: Judges) -> ArmScores:
+def _score(arm: Arm, draws: Draws, values: dict[str, list[float]]) -> ArmScores:
     return ArmScores(
         role=arm.role,
         steps=arm.steps,
         guidance_scale=arm.guidance_scale,
         evaluations=arm.evaluations,
         seconds_per_image=draws.seconds / len(draws.images),
-        values=judges.values(draws.images),
+        values=values,
     )

@@ -13,8 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rats_train.config import Recipe
 from rats_train.errors import UserError
 from rats_train.evaluation.arms import student_arm, teacher_arm, unguided_arm
-from rats_train.evaluation.bootstrap import bootstrap_mean, paired_bootstrap
+from rats_train.evaluation.bootstrap import Interval, bootstrap_mean, paired_bootstrap
+from rats_train.evaluation.categories import CategoryRow, compare_categories
+from rats_train.evaluation.distribution import Discrepancy
 from rats_train.evaluation.preference import Preference
+from rats_train.evaluation.protocol import Protocol
 from rats_train.evaluation.scores import Kind, Scores
 from rats_train.files import atomic_write_text, read_json
 from rats_train.provenance import Provenance
@@ -25,8 +28,6 @@ NOTE = (
     "evaluation a step. teacher_50 is the teacher on its full schedule (settings.teacher_steps). "
     "Gaps are student minus teacher over the same prompts and seeds; ci95 resamples prompts."
 )
-
-Interval = tuple[float, float]
 
 
 class _Card(BaseModel):
@@ -67,6 +68,7 @@ class ArmSummary(_Card):
     seconds_per_image: float
     seconds_ratio: float
     means: dict[str, Mean]
+    distance: Discrepancy | None
 
 
 class Settings(_Card):
@@ -87,12 +89,16 @@ class Scorecard(_Card):
     Attributes:
         nfe: budget -> reward -> comparison, trained and held-out rewards alike.
         quality: budget -> ``all_correct``, ``scene_likeness`` or a diversity -> comparison.
-        arms: arm name -> cost and means.
+        categories: every kind of prompt at every budget, against the full teacher.
+        arms: arm name -> cost, means, and the distance of its pictures from the full teacher's as distributions.
+        protocol: how all of this was measured.
+        evaluation_digest: the protocol in 12 hex digits; scorecards with equal ones may be compared.
         preferences: what people preferred, where they were asked (`rats vote`).
     """
 
     nfe: dict[str, dict[str, Comparison]]
     quality: dict[str, dict[str, Comparison]]
+    categories: list[CategoryRow]
     arms: dict[str, ArmSummary]
     kinds: dict[str, Kind]
     n_prompts: int
@@ -100,6 +106,8 @@ class Scorecard(_Card):
     n_images: int
     seeds: list[int]
     settings: Settings
+    protocol: Protocol
+    evaluation_digest: str
     note: str
     provenance: Provenance
     preferences: list[Preference] = Field(default_factory=list)
@@ -138,10 +146,11 @@ def build_scorecard(scores: Scores, settings: Settings, provenance: Provenance) 
     """Compare the arms of ``scores`` at every student budget and at the teacher's full schedule."""
     keys = [*sorted(set(settings.student_steps) - {settings.teacher_steps}), settings.teacher_steps]
     rewards = scores.of_kind("trained", "heldout")
-    quality = scores.of_kind("verifier", "realism", "diversity")
+    quality = scores.of_kind("verifier", "realism", "diversity", "guard")
     return Scorecard(
         nfe={str(key): _compare_all(scores, rewards, key, settings) for key in keys},
         quality={str(key): _compare_all(scores, quality, key, settings) for key in keys},
+        categories=compare_categories(scores, samples=settings.bootstrap_samples, seed=settings.bootstrap_seed),
         arms=_summarise(scores, settings),
         kinds=scores.kinds,
         n_prompts=len(scores.prompts),
@@ -149,6 +158,8 @@ def build_scorecard(scores: Scores, settings: Settings, provenance: Provenance) 
         n_images=len(scores.seeds),
         seeds=scores.seeds,
         settings=settings,
+        protocol=scores.protocol,
+        evaluation_digest=scores.protocol.digest,
         note=NOTE,
         provenance=provenance,
     )
@@ -213,6 +224,7 @@ def _summarise(scores: Scores, settings: Settings) -> dict[str, ArmSummary]:
             seconds_per_image=arm.seconds_per_image,
             seconds_ratio=arm.seconds_per_image / full.seconds_per_image,
             means={metric: _mean(scores, name, metric, settings) for metric in scores.kinds},
+            distance=arm.distance,
         )
         for name, arm in scores.arms.items()
     }

@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rats_train.errors import UserError
 from rats_train.evaluation.bootstrap import Values
+from rats_train.evaluation.distribution import Discrepancy
+from rats_train.evaluation.protocol import Protocol
 from rats_train.files import atomic_write_text, read_json
 
-Kind = Literal["trained", "heldout", "verifier", "realism", "diversity"]
+Kind = Literal["trained", "heldout", "verifier", "realism", "diversity", "guard"]
 
 ALL_CORRECT = "all_correct"
 SCENE_LIKENESS = "scene_likeness"
@@ -27,6 +29,7 @@ class ArmScores(BaseModel):
         evaluations: transformer evaluations an image.
         seconds_per_image: wall time of drawing one image of this arm in batches.
         values: metric -> one number an image; for diversity, one number a prompt.
+        distance: from the full teacher's pictures, as distributions; None for those, or where there is no measuring it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,13 +40,16 @@ class ArmScores(BaseModel):
     evaluations: int
     seconds_per_image: float
     values: dict[str, list[float]]
+    distance: Discrepancy | None = None
 
 
 class Scores(BaseModel):
     """All arms over the same prompts and seeds.
 
     Attributes:
+        protocol: how all of this was measured.
         prompts: the held-out prompts, each once.
+        tags: of each prompt, what kind of prompt it is; empty where nothing is known.
         images_per_prompt: image ``i`` belongs to prompt ``i // images_per_prompt``.
         seeds: one an image, the same for every arm.
         kinds: metric -> what it is.
@@ -52,7 +58,9 @@ class Scores(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    protocol: Protocol
     prompts: list[str]
+    tags: list[dict[str, str]]
     images_per_prompt: int
     seeds: list[int]
     kinds: dict[str, Kind]
@@ -61,6 +69,11 @@ class Scores(BaseModel):
     def values(self, arm: str, metric: str) -> Values:
         """``[N]`` values of ``metric`` for one arm."""
         return np.asarray(self.arms[arm].values[metric], dtype=np.float64)
+
+    def by_prompt(self, arm: str, metric: str) -> Values:
+        """``[P]`` mean of ``metric`` over the images of each prompt, for one arm."""
+        means: Values = self.values(arm, metric).reshape(len(self.prompts), -1).mean(axis=1)
+        return means
 
     def clusters(self, metric: str) -> NDArray[np.int64]:
         """``[N]`` prompt index of each value of ``metric``."""

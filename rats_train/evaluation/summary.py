@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from rats_train.evaluation.arms import student_arm, teacher_arm
-from rats_train.evaluation.scorecard import Interval, Scorecard
+from rats_train.evaluation.bootstrap import Interval
+from rats_train.evaluation.scorecard import Scorecard
 from rats_train.evaluation.scores import ALL_CORRECT
 from rats_train.evaluation.verdict import Verdict
 
@@ -44,15 +45,16 @@ def headlines(card: Scorecard) -> list[Headline]:
 def sentence(card: Scorecard, verdict: Verdict) -> str:
     """The verdict in one sentence."""
     if not verdict.promoted:
-        failures = verdict.failures
-        return f"Not promoted: {len(failures)} of {len(verdict.reasons)} conditions failed; {failures[0].text}."
+        unmet, decided = verdict.failures, "Not promoted" if verdict.decision == "reject" else "Need more samples"
+        return f"{decided}: {len(unmet)} of {len(verdict.reasons)} conditions are not met; {unmet[0].text}."
     budgets, full = card.budgets, card.settings.teacher_steps
     cost = card.arms[teacher_arm(full)].evaluations
     spent = join_words([str(card.arms[student_arm(budget)].evaluations) for budget in budgets], "or")
-    rewards = "every held-out reward" if len(card.of_kind("heldout")) > 1 else "the held-out reward"
+    rewards = "the held-out rewards" if len(card.of_kind("heldout")) > 1 else "the held-out reward"
+    beaten = "the champion" if verdict.against == "champion" else "its own teacher at the same steps"
     steps = join_words([str(budget) for budget in budgets])
     return (
-        f"Promoted: at {steps} steps the student beats its own teacher at the same steps on {rewards}, "
+        f"Promoted: at {steps} steps the student beats {beaten} on {rewards}, "
         f"with {spent} network evaluations a picture where the {full}-step teacher takes {cost}."
     )
 

@@ -84,6 +84,20 @@ def parse(text: str) -> Prompt | None:
     return Prompt(nouns, relation=part["relation"], background=part["background"])
 
 
+def form(text: str) -> str:
+    """What a prompt of the grammar asks for, without its nouns: ``one``, ``3 of a kind``, ``A left of B``.
+
+    Raises:
+        ValueError: the prompt lies outside the grammar.
+    """
+    prompt = parse(text)
+    if prompt is None:
+        raise ValueError(f"{text!r} is no prompt of the embedded world")
+    if prompt.relation:
+        return f"A {prompt.relation} B"
+    return f"{prompt.count} of a kind" if prompt.count > 1 else "one"
+
+
 def _subjects(heldout: bool | None) -> dict[str, list[Prompt]]:
     """All subjects of one side of the split (None: of both), by kind, without a background."""
     singles = [Prompt((noun.singular,)) for noun in NOUNS]

@@ -1,5 +1,4 @@
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,33 +8,23 @@ from mlflow import MlflowClient
 
 from components.evaluate_rewards.component import evaluate_rewards
 from components.evaluate_rewards.tracking import flatten, track
+from components.shared.students import STUDENT_TAG
 from rats_train.config import load_recipe
 from rats_train.errors import RetryableError
 from rats_train.evaluation.watched import WATCH, WatchPoint
-from rats_train.files import read_json
-
-
-@pytest.fixture(scope="session")
-def empty_tracker(tmp_path_factory):
-    """The file of a tracker that holds nothing: its tables take seconds to make."""
-    path = tmp_path_factory.mktemp("tracker") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
+from rats_train.files import read_json, sha256_tree
 
 
 @pytest.fixture(autouse=True)
-def tracker(empty_tracker, workspace):
-    """The workspace's tracker."""
-    workspace.mkdir(parents=True)
-    shutil.copy(empty_tracker, workspace.parent / "mlflow.db")
-    return f"sqlite:///{workspace.parent}/mlflow.db"
+def own_tracker(tracker):
+    """Every test here writes into a tracker of its own."""
 
 
 @pytest.fixture
 def enter(tiny_recipe, tiny_student, training_dir, evaluation_dir, tracker, tmp_path, monkeypatch):
     """Enter a synthetic evaluation into a tracker of its own; returns the tracker."""
-    for name in ("grid.png", "curves.png"):
-        (evaluation_dir / name).write_bytes(b"png")
+    for name in ("grid.png", "worst.png", "curves.png", "gallery.html"):
+        (evaluation_dir / name).write_bytes(b"any")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker)
     monkeypatch.chdir(tmp_path)
 
@@ -57,7 +46,9 @@ def test_it_judges_and_remembers(resolved, tiny_student, training_dir, output, t
     card = read_json(Path(evaluation.path) / "scorecard.json")
     assert metrics.metadata["lead_b_at_2"] == card["nfe"]["2"]["b"]["gap"]
     assert "| 2 | b | heldout |" in Path(summary.path).read_text()
-    assert "data:image/png;base64," in Path(gallery.path).read_text()
+    assert "| category | " in Path(summary.path).read_text()
+    assert card["evaluation_digest"] in Path(summary.path).read_text()
+    assert Path(gallery.path).read_text().count("data:image/png;base64,") == 3
 
     client = MlflowClient(tracker)
     (version,) = client.search_model_versions("name = 'rats-tiny'")
@@ -70,7 +61,13 @@ def test_it_judges_and_remembers(resolved, tiny_student, training_dir, output, t
     assert {point.step for point in client.get_metric_history(version.run_id, "b/gap")} == {2, 3, 4}
     assert {file.path for file in client.list_artifacts(version.run_id)} == {"evaluation", "student", "training"}
     pictures = {Path(file.path).name for file in client.list_artifacts(version.run_id, "evaluation")}
-    assert pictures >= {"scorecard.json", "grid.png", "curves.png"}
+    assert pictures >= {"scorecard.json", "grid.png", "worst.png", "curves.png", "gallery.html", "categories.json"}
+    assert tracked.data.tags["rats.evaluation_digest"] == card["evaluation_digest"]
+    kinds = read_json(client.download_artifacts(version.run_id, "evaluation/categories.json"))
+    assert [row[kinds["columns"].index("metric")] for row in kinds["data"]] == [
+        row["metric"] for row in card["categories"]
+    ]
+    assert version.tags[STUDENT_TAG] == sha256_tree(tiny_student)
     assert (Path(version.source.removeprefix("file://")) / "model_index.json").is_file()
 
 

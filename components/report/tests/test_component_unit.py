@@ -4,11 +4,13 @@ from pathlib import Path
 from kfp import dsl
 
 from components.report.component import report
+from rats_train.evaluation.scores import Scores
+from rats_train.evaluation.verdict import judge
 from rats_train.files import write_json
 
 
 def test_the_page_shows_pictures_numbers_and_what_the_steps_took(
-    resolved, training_dir, evaluation_dir, output, workspace
+    resolved, training_dir, evaluation_dir, output, workspace, tmp_path
 ):
     record = {
         "name": "train_student",
@@ -22,12 +24,19 @@ def test_the_page_shows_pictures_numbers_and_what_the_steps_took(
     page = output(dsl.HTML, "page")
     log, evaluation = dsl.Artifact(uri=str(training_dir)), dsl.Artifact(uri=str(evaluation_dir))
     served = {"seconds_to_ready": 4.0, "largest_difference": 0} | {f"seconds_at_{n}_steps": n / 10 for n in (3, 5, 8)}
-    report.python_func("k1", json.dumps(served), resolved, log, evaluation, page)
+    judge(Scores.read(evaluation_dir / "scores.json"), None).write(tmp_path / "promotion" / "verdict.json")
+    promotion = dsl.Artifact(uri=str(tmp_path / "promotion"))
+    report.python_func("k1", json.dumps(served), resolved, log, evaluation, promotion, page)
     text = Path(page.path).read_text()
     assert "data:image/webp" in text
     assert "<svg" in text
     assert "1 min 35 s" in text
     assert "ready after 4.0 s, then 0.3 s for a picture of 3 steps, 0.5 s" in text
 
-    report.python_func("k2", "{}", resolved, log, evaluation, page)
+    report.python_func("k2", "{}", resolved, log, evaluation, promotion, page)
     assert "ready after" not in Path(page.path).read_text()
+
+    verdict = judge(Scores.read(evaluation_dir / "scores.json"), None)
+    verdict.model_copy(update={"notes": ["Another verdict."]}).write(tmp_path / "promotion" / "verdict.json")
+    report.python_func("k2", "{}", resolved, log, evaluation, promotion, page)
+    assert "Another verdict." in Path(page.path).read_text()

@@ -4,14 +4,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rats_train.config import load_recipe
+from rats_train.config import Recipe, load_recipe
 from rats_train.errors import UserError
 from rats_train.evaluation.arms import plan_arms
 from rats_train.evaluation.heldout import heldout_prompts, image_seeds
+from rats_train.evaluation.protocol import read_protocol
 from rats_train.evaluation.report import write_report
-from rats_train.evaluation.sample import evaluate
+from rats_train.evaluation.sample import evaluate, score_student
 from rats_train.evaluation.scorecard import Scorecard
 from rats_train.evaluation.scores import Scores
+from rats_train.evaluation.summary import sentence
 from rats_train.evaluation.verdict import judge
 from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.build import load_rewards
@@ -79,7 +81,12 @@ def test_every_arm_is_drawn_and_scored(recipe, evaluated):
     }
     assert (out / "grid.png").is_file()
     assert all(arm.seconds_per_image > 0 for arm in card.arms.values())
-    assert not judge(card).promoted
+    scores = Scores.read(out / "scores.json")
+    assert not judge(scores, None).promoted
+    assert card.evaluation_digest == scores.protocol.digest
+    assert (out / "worst.png").is_file()
+    assert all((arm.distance is None) is (name == "teacher_4") for name, arm in card.arms.items())
+    assert {row.tag for row in card.categories} == {"category"}
 
 
 def test_a_student_with_its_teachers_weights_draws_what_the_unguided_teacher_draws(evaluated):
@@ -141,9 +148,10 @@ def test_arms_of_other_seeds_are_drawn_again(recipe, student_dir, tmp_path):
 
 def test_report_of_a_real_evaluation(evaluated, tmp_path):
     out, _ = evaluated
-    text = write_report(tmp_path / "report.html", evaluation=out, gallery_count=2).read_text()
-    assert text.count("data:image/webp") == 2 * 5
-    assert "Not promoted" in text
+    verdict = judge(Scores.read(out / "scores.json"), None)
+    text = write_report(tmp_path / "report.html", evaluation=out, verdict=verdict, gallery_count=2).read_text()
+    assert text.count("data:image/webp") == (2 + 3) * 5
+    assert sentence(Scorecard.read(out / "scorecard.json"), verdict).partition(":")[0] in text
 
 
 def test_prompts_are_held_out_and_seeds_differ_by_image(recipe):
@@ -174,6 +182,41 @@ def test_mistakes_are_one_clear_line(recipe, student_dir, tmp_path):
         heldout_prompts(with_evaluation(prompts=str(tmp_path / "few.txt")))
     with pytest.raises(UserError, match="No diffusers folder"):
         evaluate(recipe, tmp_path / "no_student", tmp_path / "out")
+
+
+def test_a_student_alone_scores_as_beside_its_teacher(recipe, student_dir, evaluated, tmp_path):
+    whole, alone = Scores.read(evaluated[0] / "scores.json"), score_student(recipe, student_dir, tmp_path)
+    assert set(alone.arms) == {"student_2", "student_3"}
+    assert alone.protocol == whole.protocol
+    assert all(alone.arms[name].values == whole.arms[name].values for name in alone.arms)
+
+
+def test_a_student_is_drawn_only_on_the_schedule_that_it_is_served_with(recipe, student_dir, tmp_path):
+    other = recipe.model_copy(update={"student": recipe.student.model_copy(update={"terminal_sigma": 0.3})})
+    with pytest.raises(UserError, match=r"noise levels that end at 0\.25, and student\.terminal_sigma .* 0\.3"):
+        evaluate(other, student_dir, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"evaluation": {"count": 2}},
+        {"seed": 7},
+        {"teacher": {"guidance_scale": 1.5}},
+        {"training": {"precision": "bf16"}},
+    ],
+)
+def test_other_settings_have_another_digest(recipe, changes):
+    def read(judged):
+        prompts, seeds = heldout_prompts(judged), image_seeds(judged)
+        return read_protocol(judged, teacher="t", prompts=prompts, seeds=seeds, resolution=[3, 64, 64], features="b")
+
+    values = recipe.model_dump()
+    for section, change in changes.items():
+        values[section] = values[section] | change if isinstance(change, dict) else change
+    assert read(Recipe.model_validate(values)).digest != read(recipe).digest
+    trained_longer = recipe.model_copy(update={"training": recipe.training.model_copy(update={"steps": 7})})
+    assert read(trained_longer).digest == read(recipe).digest
 
 
 def test_a_damaged_arm_is_named(recipe, student_dir, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rats_train.evaluation.draws import Draws, draws_path, save_draws
+from rats_train.evaluation.protocol import Protocol
 from rats_train.evaluation.scorecard import Scorecard, Settings, build_scorecard
 from rats_train.evaluation.scores import ArmScores, Scores
 from rats_train.evaluation.watched import WatchPoint
@@ -30,6 +31,24 @@ SETTINGS = Settings(
     bootstrap_samples=500,
     bootstrap_seed=0,
     resolution=32,
+)
+PROTOCOL = Protocol(
+    version=1,
+    prompts="p" * 64,
+    count=PROMPTS,
+    images_per_prompt=PER_PROMPT,
+    seeds="s" * 64,
+    resolution=[3, 32, 32],
+    budgets=[3, 5, 8],
+    student_guidance_scale=1.0,
+    teacher="t" * 64,
+    teacher_steps=50,
+    teacher_guidance_scale=3.0,
+    teacher_sigmas=[1.0, 0.0],
+    solver="euler",
+    precision="fp32",
+    rewards={"reward_a": "a" * 64, "reward_b": "b" * 64},
+    features="reward_b",
 )
 PROVENANCE = Provenance(
     commit="synthetic",
@@ -69,7 +88,7 @@ def make_scores() -> Callable[..., Scores]:
     return synthetic_scores
 
 
-def synthetic_scores(lead: float = 0.1, correct: float = 0.8) -> Scores:
+def synthetic_scores(lead: float = 0.3, correct: float = 0.8) -> Scores:
     """Scores in which the student's rewards lie ``lead`` above its guided teacher's at the same steps."""
     arms = {}
     for steps, level, right in ((3, 0.5, 0.3), (5, 0.6, 0.5), (8, 0.65, 0.6), (50, 0.7, 0.75)):
@@ -77,9 +96,15 @@ def synthetic_scores(lead: float = 0.1, correct: float = 0.8) -> Scores:
         arms[f"teacher_{steps}"] = arm_scores("teacher", steps, 3.0, level, right)
         if steps < 50:
             arms[f"teacher_{steps}_unguided"] = arm_scores("teacher", steps, 1.0, level - 0.05, right)
-    prompts = [f"synthetic prompt {number}" for number in range(PROMPTS)]
-    seeds = list(range(PROMPTS * PER_PROMPT))
-    return Scores(prompts=prompts, images_per_prompt=PER_PROMPT, seeds=seeds, kinds=KINDS, arms=arms)
+    return Scores(
+        protocol=PROTOCOL,
+        prompts=[f"synthetic prompt {number}" for number in range(PROMPTS)],
+        tags=[{"category": "even" if number % 2 == 0 else "odd"} for number in range(PROMPTS)],
+        images_per_prompt=PER_PROMPT,
+        seeds=list(range(PROMPTS * PER_PROMPT)),
+        kinds=KINDS,
+        arms=arms,
+    )
 
 
 @pytest.fixture

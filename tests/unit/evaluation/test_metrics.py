@@ -26,7 +26,7 @@ def test_pixel_diversity_is_the_mean_distance_of_pairs():
 def test_feature_diversity_is_zero_for_equal_pictures_and_grows_with_difference(reward):
     noise = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     images = torch.stack([noise[0], noise[0], noise[0], noise[1]])
-    same, different = metrics.feature_diversity(reward, images, 2, batch_size=3).tolist()
+    same, different = metrics.feature_diversity(metrics.features(reward, images, batch_size=3), 2).tolist()
     assert same == pytest.approx(0, abs=1e-6)
     assert different > 1e-4
 

@@ -1,11 +1,16 @@
 import json
 import re
+from functools import partial
 from html.parser import HTMLParser
 
 import pytest
 
 from rats_train.errors import UserError
+from rats_train.evaluation.gallery import WORST
 from rats_train.evaluation.report import between, difference, duration, spot, tone, write_report
+from rats_train.evaluation.scores import Scores
+from rats_train.evaluation.verdict import judge
+from tests.unit.evaluation.conftest import PROTOCOL
 
 
 class Page(HTMLParser):
@@ -31,13 +36,20 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def report(evaluation_dir, training_dir, tmp_path):
+def write(evaluation_dir):
+    """The report of the synthetic evaluation."""
+    verdict = judge(Scores.read(evaluation_dir / "scores.json"), None)
+    return partial(write_report, evaluation=evaluation_dir, verdict=verdict)
+
+
+@pytest.fixture
+def report(write, training_dir, tmp_path):
     run = tmp_path / "run.json"
     run.write_text(
         json.dumps({"steps": [{"name": "train_student", "status": "succeeded", "seconds": 71, "cached": False}]})
     )
     path = tmp_path / "report.html"
-    return write_report(path, evaluation=evaluation_dir, gallery_count=4, training=training_dir, run=run)
+    return write(path, gallery_count=4, training=training_dir, run=run)
 
 
 def test_report_needs_nothing_beside_it(report):
@@ -49,7 +61,7 @@ def test_report_needs_nothing_beside_it(report):
 
 def test_report_shows_teacher_and_student_side_by_side(report):
     text = report.read_text()
-    assert sum(source.startswith("data:image/webp") for source in Page(text).sources) == 4 * 7
+    assert sum(source.startswith("data:image/webp") for source in Page(text).sources) == (4 + WORST) * 7
     captions = re.findall(r"<span>((?:teacher|student) \d+)</span>", text)
     assert captions[:7] == ["teacher 50", "teacher 8", "teacher 5", "teacher 3", "student 8", "student 5", "student 3"]
 
@@ -60,6 +72,12 @@ def test_report_tells_verdict_numbers_calls_and_origin(report):
         "Promoted: at 3, 5 and 8 steps",
         "held out",
         "trained on",
+        "promote: ",
+        "No NSFW guard looked at these pictures",
+        "The 6 prompts on which the student falls farthest behind the teacher at 50 steps",
+        "even",
+        "squared maximum mean discrepancy in the features of reward_b",
+        PROTOCOL.digest,
         "asks its network twice a step",
         "curl -s http://127.0.0.1:8080/v1/images/generations",
         "OpenAI(base_url=",
@@ -70,8 +88,8 @@ def test_report_tells_verdict_numbers_calls_and_origin(report):
         assert piece in words, piece
 
 
-def test_report_shows_watch_alarms_and_where_the_teacher_leads(evaluation_dir, guarded_dir, tmp_path):
-    path = write_report(tmp_path / "r.html", evaluation=evaluation_dir, gallery_count=1, training=guarded_dir)
+def test_report_shows_watch_alarms_and_where_the_teacher_leads(write, guarded_dir, tmp_path):
+    path = write(tmp_path / "r.html", gallery_count=1, training=guarded_dir)
     page = Page(path.read_text())
     words = " ".join(page.words)
     for piece in (
@@ -89,22 +107,22 @@ def test_report_shows_watch_alarms_and_where_the_teacher_leads(evaluation_dir, g
     assert page.open == []
 
 
-def test_report_without_training_or_run_leaves_them_out(evaluation_dir, tmp_path):
-    words = write_report(tmp_path / "r.html", evaluation=evaluation_dir, gallery_count=1).read_text()
+def test_report_without_training_or_run_leaves_them_out(write, tmp_path):
+    words = write(tmp_path / "r.html", gallery_count=1).read_text()
     assert "How it learned" not in words
     assert "Where the time went" not in words
 
 
-def test_prompts_cannot_inject_markup(evaluation_dir, tmp_path):
+def test_prompts_cannot_inject_markup(write, evaluation_dir, tmp_path):
     scores = evaluation_dir / "scores.json"
     scores.write_text(scores.read_text().replace("synthetic prompt 0", "<script>x</script>"))
-    assert "<script>" not in write_report(tmp_path / "r.html", evaluation=evaluation_dir, gallery_count=1).read_text()
+    assert "<script>" not in write(tmp_path / "r.html", gallery_count=1).read_text()
 
 
-def test_missing_pictures_are_one_clear_line(evaluation_dir, tmp_path):
+def test_missing_pictures_are_one_clear_line(write, evaluation_dir, tmp_path):
     (evaluation_dir / "arms" / "teacher_5.safetensors").unlink()
     with pytest.raises(UserError, match="lacks the pictures of teacher_5"):
-        write_report(tmp_path / "r.html", evaluation=evaluation_dir, gallery_count=1)
+        write(tmp_path / "r.html", gallery_count=1)
 
 
 def test_numbers_are_written_for_people():

@@ -1,5 +1,7 @@
+import re
+
 from rats_train.evaluation.summary import headlines, join_words, sentence
-from rats_train.evaluation.verdict import judge
+from rats_train.evaluation.verdict import Reason, judge
 
 
 def test_headlines_are_the_three_claims(make_card):
@@ -19,12 +21,22 @@ def test_without_a_verifier_the_heldout_reward_meets_the_full_teacher(make_score
     assert (third.metric, third.gap) == ("reward_b", card.nfe["8"]["reward_b"].gap_50)
 
 
-def test_sentences_name_cost_or_failure(make_card):
-    good, bad = make_card(lead=0.1), make_card(lead=-0.1)
-    assert "with 3, 5 or 8 network evaluations a picture where the 50-step teacher takes 100" in sentence(
-        good, judge(good)
-    )
-    assert sentence(bad, judge(bad)).startswith("Not promoted: 3 of 12 conditions failed; held-out reward_b at 3 steps")
+def test_sentences_name_cost_or_failure(make_scores, make_card):
+    good, bad = (sentence(make_card(lead=lead), judge(make_scores(lead=lead), None)) for lead in (0.3, -0.3))
+    assert good.startswith("Promoted: at 3, 5 and 8 steps the student beats its own teacher at the same steps on the ")
+    assert "with 3, 5 or 8 network evaluations a picture where the 50-step teacher takes 100" in good
+    assert re.match(r"Not promoted: \d+ of 19 conditions are not met; held-out rewards at all budgets: -", bad)
+
+
+def test_sentences_name_the_champion_and_what_is_open(make_scores, make_card):
+    verdict = judge(make_scores(lead=0.3), make_scores(lead=0.1))
+    assert "the student beats the champion on the held-out reward" in sentence(make_card(), verdict)
+    few = verdict.model_copy(update={"decision": "need more samples", "reasons": [a_reason("open")]})
+    assert sentence(make_card(), few) == "Need more samples: 1 of 1 conditions are not met; as close as that."
+
+
+def a_reason(state):
+    return Reason(state=state, rule="close", metric="", budget=3, against="full teacher", text="as close as that")
 
 
 def test_join_words():

@@ -11,7 +11,7 @@ from pipelines.cli import app
 
 COMMANDS = (
     *("plan", "run", "status", "evaluate", "package", "serve", "world build", "compile", "doctor"),
-    *("reward register", "reward list", "reward serve", "reward convert", "vote"),
+    *("reward register", "reward list", "reward serve", "reward convert", "vote", "promote", "rollback"),
 )
 
 
@@ -52,6 +52,8 @@ def test_help_imports_nothing_slow():
             ["reward", "register", "a/b", "embedded:a", "--kind", "clip", "--licence", "MIT"],
             '"a/b" cannot name a reward',
         ),
+        (["promote"], "rats-emoji has no challenger in MLflow at"),
+        (["rollback"], "rats-emoji has no champion in MLflow at"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(tmp_path, arguments, said):

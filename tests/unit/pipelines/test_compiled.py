@@ -59,4 +59,4 @@ def test_the_docstring_numbers_the_steps_that_run():
     numbered = re.findall(r"^ *(\d+)\. ", train_and_deploy.description, re.MULTILINE)
     assert numbered == [str(number + 1) for number in range(len(STEPS))]
     assert tuple(FEEDS) == STEPS
-    assert ("prepare", *KEYED) == STEPS
+    assert tuple(step for step in STEPS if step not in ("prepare", "promote_student")) == KEYED

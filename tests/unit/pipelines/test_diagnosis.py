@@ -11,8 +11,10 @@ from pipelines.cli import app
 from pipelines.diagnosis import diagnose, locate
 from pipelines.runs import create_run
 from rats_train.errors import UserError
+from rats_train.evaluation.verdict import judge
 from rats_train.evaluation.watched import WatchPoint
 from rats_train.files import write_json
+from tests.simulated_students import simulated_student
 from tests.unit.evaluation.conftest import (  # noqa: F401
     build_card,
     evaluation_dir,
@@ -42,9 +44,9 @@ def make_run(tmp_path):
     return make
 
 
-def test_a_good_run_is_well(make_run, training_dir, make_card, tmp_path):  # noqa: F811
-    make_card(lead=0.1).write(tmp_path / "judged" / "evaluation" / "scorecard.json")
-    run = make_run(train_student={"folder": str(training_dir)}, evaluate_rewards={"folder": str(tmp_path / "judged")})
+def test_a_good_run_is_well(make_run, training_dir, make_scores, tmp_path):  # noqa: F811
+    judge(make_scores(lead=0.3), None).write(tmp_path / "judged" / "promotion" / "verdict.json")
+    run = make_run(train_student={"folder": str(training_dir)}, promotion_gate={"folder": str(tmp_path / "judged")})
     found = by_name(diagnose(run))
     assert all(finding.cure is None for finding in found.values())
     assert found["teacher passed"].seen.startswith("for good at step ")
@@ -109,12 +111,18 @@ def test_training_that_made_the_held_out_score_worse_is_told(training_dir):  # n
     assert "rewards.heldout" in watched({"a": "trained"}).cure
 
 
-def test_why_the_gate_rejects_is_told_with_what_to_change(make_run, make_card, tmp_path):  # noqa: F811
-    make_card(lead=-0.1, correct=0.05).write(tmp_path / "judged" / "evaluation" / "scorecard.json")
-    findings = [f for f in diagnose(make_run(evaluate_rewards={"folder": str(tmp_path / "judged")})) if f.cure]
-    assert {finding.name for finding in findings} == {"promotion"}
-    assert any("held-out reward_b at 3 steps" in f.seen and "training.steps" in f.cure for f in findings)
-    assert any("all_correct at 8 steps" in f.seen and "counts and places" in f.cure for f in findings)
+def test_why_the_gate_rejects_is_told_with_what_to_change(make_run, tmp_path):
+    def cures(**shifts):
+        student, champion = simulated_student(0, "a", prompts=256, **shifts), simulated_student(0, "b", prompts=256)
+        judge(student, champion).write(tmp_path / "judged" / "promotion" / "verdict.json")
+        findings = [f for f in diagnose(make_run(promotion_gate={"folder": str(tmp_path / "judged")})) if f.cure]
+        assert {finding.name for finding in findings} == {"promotion"}
+        return {finding.seen: finding.cure for finding in findings}
+
+    assert any("reward_b at 3 steps" in seen and "training.steps" in cure for seen, cure in cures(heldout=-0.5).items())
+    hacked = cures(trained=0.6, correct=-0.3)
+    assert any(seen.startswith("reward hacking") and "of another kind" in cure for seen, cure in hacked.items())
+    assert any("raise evaluation.count" in cure for cure in cures(heldout=0.08).values())
 
 
 def test_a_training_outside_a_pipeline_tells_its_failure(tmp_path: Path):
