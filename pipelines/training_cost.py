@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from rats_train.config import GrpoMethod, PolicySettings, RatsMethod, Recipe, RewardOnlyMethod
+from rats_train.config import Recipe
+from rats_train.recipe_methods import GrpoMethod, PolicySettings, RatsMethod, RewardOnlyMethod
 
 # A backward pass costs two forward passes.
 FORWARD_AND_BACKWARD = 3

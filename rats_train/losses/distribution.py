@@ -27,7 +27,7 @@ def added_noise(s: Tensor, t: Tensor) -> Tensor:
 
 
 def ambient_velocity(x_s: Tensor, s: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-    """A regression target[B, ...] at x_t whose mean given x_t is the velocity there, made of a noisy x_s alone (AC-DMD).
+    """A target[B, ...] at x_t whose mean given x_t is the velocity there, made of a noisy x_s alone (AC-DMD).
 
     v = -x_s / (1 - s) + (t + (1 - t) s^2 / (1 - s)^2) / b eps, for the score of p(x_t | x_s) is -eps / b. At s = 0 it
     is the plain target of flow matching, eps - x_0.

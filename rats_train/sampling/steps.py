@@ -76,7 +76,7 @@ def _preserving(
     predicted: Tensor | float,
     fresh: Tensor | float,
 ) -> StochasticStep:
-    """The step whose noise is ``predicted`` times that of ``velocity`` plus ``fresh`` times new one; squares add to 1."""
+    """The step with ``predicted`` times the noise of ``velocity``, ``fresh`` times new; their squares add to 1."""
     x0 = x0_from_velocity(x, velocity, sigma)
     eps = eps_from_velocity(x, velocity, sigma)
     mean = (1 - sigma_next) * x0 + sigma_next * predicted * eps

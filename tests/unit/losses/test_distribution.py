@@ -181,7 +181,8 @@ def test_an_ancestral_move_samples_the_past_of_a_diffused_state() -> None:
     assert found == pytest.approx(expected, abs=0.01)
 
 
-def test_levels_and_shapes_of_a_video_fit(s: float = 0.25) -> None:
+def test_levels_and_shapes_of_a_video_fit() -> None:
+    s = 0.25
     x_s, eps, velocity = (draws(2, 3, 2, 4, 4, seed=seed) for seed in range(3))
     t = torch.tensor([0.5, 0.9], dtype=torch.float64)
     x_t = renoise(x_s, level(s), t, eps)
