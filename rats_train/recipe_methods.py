@@ -4,8 +4,10 @@ A method from elsewhere brings its own section: an installed package that names 
 ``rats_train.methods`` can be switched to like any other (docs/extending.md).
 """
 
+import inspect
 from functools import cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Protocol, cast
 
 from pydantic import Field, PlainValidator, SerializeAsAny
@@ -177,6 +179,12 @@ def plugged_method(name: str) -> MethodClass | None:
     """The class of the method that an installed package brings under ``name``; None where none does."""
     found = [point for point in entry_points(group=ENTRY_POINT) if point.name == name]
     return cast(MethodClass, found[0].load()) if found else None
+
+
+def plugged_source(method: MethodSettings) -> Path | None:
+    """The file of a method that an installed package brings; None for those that come with this one."""
+    plugged = None if method.name in BUILT_IN else plugged_method(method.name)
+    return None if plugged is None else Path(inspect.getfile(cast(type, plugged)))
 
 
 def method_section(name: str) -> type[MethodSettings]:
