@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from rats_train.config import Recipe
-from rats_train.recipe_methods import GrpoMethod, PolicySettings, RatsMethod, RewardOnlyMethod
+from rats_train.recipe_methods import GrpoMethod, OtcaMethod, PolicySettings, RatsMethod, RewardOnlyMethod, RtdmdMethod
 
 # A backward pass costs two forward passes.
 FORWARD_AND_BACKWARD = 3
@@ -26,10 +26,41 @@ class RowCost:
 def row_cost(recipe: Recipe) -> RowCost:
     """The cost of one row at the mean budget; what is kept, at the greatest."""
     method = recipe.method
-    # GRPO learns nothing from the served chain, and draws it to record its reward.
-    recorded = RowCost(sum(recipe.student.steps) / len(recipe.student.steps), 1)
-    cost = recorded if isinstance(method, GrpoMethod) else _served_chain(recipe)
+    if isinstance(method, RtdmdMethod):
+        return _rtdmd(recipe, method)
+    # GRPO and OTCA learn nothing from the served chain, and draw it to record its reward.
+    cost = _recorded_chain(recipe) if isinstance(method, GrpoMethod | OtcaMethod) else _served_chain(recipe)
     return cost + _groups(recipe, method) if isinstance(method, PolicySettings) else cost
+
+
+def _rtdmd(recipe: Recipe, settings: RtdmdMethod) -> RowCost:
+    """The mean over cold start and what follows; what is kept, of the dearest step that there is."""
+    budgets, cold, size = recipe.student.steps, settings.cold_start, settings.group_size
+    mean, trained = sum(budgets) / len(budgets), _trained_evaluation(recipe)
+    # The fake score looks at a state, and for its consistency at two more.
+    looks = 3 if settings.consistency_weight else 1
+    matched = trained + recipe.teacher_evaluations
+    to_stop = (mean - 1) / 2
+    resting = RowCost(to_stop + 1 + looks * trained, 0, looks)
+    learning = RowCost(to_stop + matched + looks * trained, 0, 1 + looks) + _recorded_chain(recipe)
+    random = [budget - 1 for budget in budgets]
+    learned = [min(settings.learned_steps or steps, steps) for steps in random]
+    mean_learned = sum(learned) / len(learned)
+    drawn = mean - 1 - mean_learned + mean_learned * trained + (mean_learned if settings.kl_weight else 0)
+    groups = RowCost(
+        size * (drawn + matched + looks * trained), size * FORWARD_AND_BACKWARD, size * (max(learned) + 1 + looks)
+    )
+    tilting, share = groups + _recorded_chain(recipe), 1 / settings.fake_updates
+    return RowCost(
+        cold * ((1 - share) * resting.evaluations + share * learning.evaluations) + (1 - cold) * tilting.evaluations,
+        cold * share * learning.pictures + (1 - cold) * tilting.pictures,
+        tilting.kept if cold < 1 else learning.kept,
+    )
+
+
+def _recorded_chain(recipe: Recipe) -> RowCost:
+    """The chain as it is served, drawn for its reward alone."""
+    return RowCost(sum(recipe.student.steps) / len(recipe.student.steps), 1)
 
 
 def _served_chain(recipe: Recipe) -> RowCost:
