@@ -75,7 +75,8 @@ def measure(name: str, recipe: Recipe, model: FlowModel, rewards: Sequence[Rewar
     for step in range(WARM_UP + STEPS):
         context = StepContext(step, model, rewards, roles.modules, recipe.training.recompute in ("step", "both"))
         with timed_phases() as seconds:
-            roles.learn(method.step(batch, context).losses, recipe.training.learning_rate)
+            losses = method.step(batch, context).losses
+            roles.learn(losses, dict.fromkeys(losses, recipe.training.learning_rate))
         taken.append({**seconds, "step": sum(seconds.values())})
     peak = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
     for phase in taken[-1]:

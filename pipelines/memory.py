@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pipelines.network import Network
 from pipelines.training_cost import row_cost
 from rats_train.config import Recipe, Training
+from rats_train.recipe_methods import RtdmdMethod
 
 # Tensors of a token's width that a transformer block keeps for its backward pass.
 KEPT_PER_BLOCK = 34
@@ -20,8 +21,11 @@ def estimate_memory(recipe: Recipe, network: Network) -> Mapping[str, int]:
     base = network.transformer * number if training.lora else 0
     encoders = 0 if training.offload_text_encoders else network.text_encoders * number
     rows = training.batch_size // training.world_size
+    # RTDMD trains a fake score beside its student, and keeps its teacher as a network.
+    matches = isinstance(recipe.method, RtdmdMethod)
     parts = {
-        "trained weights, gradients and optimiser": network.trained * _bytes_trained(training),
+        "trained weights, gradients and optimiser": (1 + matches) * network.trained * _bytes_trained(training),
+        "frozen teacher": network.transformer * FLOAT if matches and not training.lora else 0,
         "served average": network.trained * FLOAT,
         "frozen transformer": base,
         "text encoders": encoders,

@@ -1,9 +1,10 @@
 """What a training method spends on one row of a batch: a forecast for `rats plan`, method by method."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import harmonic_mean
 
-from rats_train.config import GrpoMethod, PolicySettings, RatsMethod, Recipe, RewardOnlyMethod
+from rats_train.config import Recipe
+from rats_train.recipe_methods import GrpoMethod, OtcaMethod, PolicySettings, RatsMethod, RewardOnlyMethod, RtdmdMethod
 
 # A backward pass costs two forward passes.
 FORWARD_AND_BACKWARD = 3
@@ -26,10 +27,45 @@ class RowCost:
 def row_cost(recipe: Recipe) -> RowCost:
     """The cost of one row at the mean budget; what is kept, at the greatest."""
     method = recipe.method
-    # GRPO learns nothing from the served chain, and draws it to record its reward.
-    recorded = RowCost(_mean_budget(recipe), 1)
-    cost = recorded if isinstance(method, GrpoMethod) else _served_chain(recipe)
+    if isinstance(method, RtdmdMethod):
+        return _rtdmd(recipe, method)
+    # GRPO and OTCA learn nothing from the served chain, and draw it to record its reward.
+    cost = _recorded_chain(recipe) if isinstance(method, GrpoMethod | OtcaMethod) else _served_chain(recipe)
     return cost + _groups(recipe, method) if isinstance(method, PolicySettings) else cost
+
+
+def _rtdmd(recipe: Recipe, settings: RtdmdMethod) -> RowCost:
+    """The mean over cold start and what follows; what is kept, of the dearest step that there is."""
+    budgets, cold, size = recipe.student.steps, settings.cold_start, settings.group_size
+    mean, trained = _mean(recipe, float), _trained_evaluation(recipe)
+    # The fake score looks at a state, and for its consistency at two more.
+    looks = 3 if settings.consistency_weight else 1
+    matched = trained + recipe.teacher_evaluations
+    to_stop = (mean - 1) / 2
+    resting = RowCost(to_stop + 1 + looks * trained, 0, looks)
+    learning = RowCost(to_stop + matched + looks * trained, 0, 1 + looks) + _recorded_chain(recipe)
+
+    def learned(budget: int) -> int:
+        return min(settings.learned_steps or budget, budget - 1)
+
+    mean_learned = _mean(recipe, learned)
+    drawn = mean - 1 - mean_learned + mean_learned * trained + (mean_learned if settings.kl_weight else 0)
+    groups = RowCost(
+        size * (drawn + matched + looks * trained),
+        size * FORWARD_AND_BACKWARD,
+        size * (learned(max(budgets)) + 1 + looks),
+    )
+    tilting, share = groups + _recorded_chain(recipe), 1 / settings.fake_updates
+    return RowCost(
+        cold * ((1 - share) * resting.evaluations + share * learning.evaluations) + (1 - cold) * tilting.evaluations,
+        cold * share * learning.pictures + (1 - cold) * tilting.pictures,
+        tilting.kept if cold < 1 else learning.kept,
+    )
+
+
+def _recorded_chain(recipe: Recipe) -> RowCost:
+    """The chain as it is served, drawn for its reward alone."""
+    return RowCost(_mean(recipe, float), 1)
 
 
 def _served_chain(recipe: Recipe) -> RowCost:
@@ -40,7 +76,7 @@ def _served_chain(recipe: Recipe) -> RowCost:
     online = teacher.source == "ema"
     rollout = teacher.steps * recipe.teacher_evaluations
     return RowCost(
-        _mean_budget(recipe) * _trained_evaluation(recipe) + online * rollout,
+        _mean(recipe, float) * _trained_evaluation(recipe) + online * rollout,
         FORWARD_AND_BACKWARD if through_reward else 1,
         backprop_steps or max(budgets),
     )
@@ -49,15 +85,16 @@ def _served_chain(recipe: Recipe) -> RowCost:
 def _groups(recipe: Recipe, settings: PolicySettings) -> RowCost:
     """Groups of chains whose last step has no gradient, and the same steps once more under a reference."""
     budgets, size = recipe.student.steps, settings.group_size
-    random = _mean_budget(recipe) - 1
+    random = _mean(recipe, float) - 1
     reference = random if settings.kl_weight else 0
     trained = random * _trained_evaluation(recipe)
     return RowCost(size * (trained + 1 + reference), size, size * (max(budgets) - 1))
 
 
-def _mean_budget(recipe: Recipe) -> float:
-    """Budgets are drawn in proportion to 1 / K."""
-    return harmonic_mean(recipe.student.steps)
+def _mean(recipe: Recipe, cost: Callable[[int], float]) -> float:
+    """The mean of what a budget costs; budgets K are drawn in proportion to 1 / K."""
+    budgets = recipe.student.steps
+    return sum(cost(budget) / budget for budget in budgets) / sum(1 / budget for budget in budgets)
 
 
 def _trained_evaluation(recipe: Recipe) -> int:

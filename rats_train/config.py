@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from rats_train.errors import UserError
 from rats_train.recipe_error import explain
+from rats_train.recipe_methods import Method, RatsMethod, method_section
 from rats_train.recipe_rewards import PACKAGED_KINDS, Rewards
 from rats_train.recipe_section import Count, Positive, Section, Seed, Weight
 from rats_train.resolution import Resolution
 
 _RECIPES = Path(__file__).parent / "recipes"
-
-Horizons = Literal["all", "later", "final"]
 
 
 class Teacher(Section):
@@ -44,85 +43,6 @@ class Student(Section):
 
     steps: list[Annotated[int, Field(ge=2, le=1000)]] = Field(default_factory=lambda: [3, 5, 8], min_length=1)
     terminal_sigma: Annotated[float, Field(gt=0, lt=1)] = 0.25
-
-
-class RatsMethod(Section):
-    """RATS: loss = reward + ``alpha`` * gate * shaping, the gate of temperature ``tau`` (in units of the reward).
-
-    ``gate: hard`` follows the teacher wholly where it is better and nowhere else; ``tau`` then plays no part.
-    ``horizons: final`` matches the results alone, ``all`` each student step besides, ``later`` each but the first,
-    where all that either side sees is noise. ``backprop_steps`` lets the reward's gradient through the last k student
-    steps only; null lets it through all.
-    """
-
-    name: Literal["rats"] = "rats"
-    alpha: Weight = 1.0
-    tau: Positive = 0.05
-    gate: Literal["soft", "hard"] = "soft"
-    horizons: Horizons = "all"
-    cosine_weight: Weight = 1.0
-    l2_weight: Weight = 1.0
-    backprop_steps: Count | None = None
-
-
-class DistillMethod(Section):
-    """Rigid imitation of the teacher: the shaping of RATS with its gate open at all times, and no reward."""
-
-    name: Literal["distill"] = "distill"
-    horizons: Horizons = "all"
-    cosine_weight: Weight = 1.0
-    l2_weight: Weight = 1.0
-
-
-class RewardOnlyMethod(Section):
-    """The reward alone, straight through the last ``backprop_steps`` student steps (null: all); no teacher."""
-
-    name: Literal["reward_only"] = "reward_only"
-    backprop_steps: Count | None = None
-
-
-class PolicySettings(Section):
-    """A policy gradient on the random steps of ``group_size`` chains a prompt.
-
-    A training step draws ``training.batch_size`` groups. ``transition`` and ``eta`` say how a step is made random;
-    ``clip_range`` bounds the ratio of new to old policy, which one update a draw leaves at 1; ``kl_weight`` holds the
-    student near the weights it began with.
-    """
-
-    group_size: Annotated[int, Field(ge=2)] = 8
-    transition: Literal["cps", "sde"] = "cps"
-    eta: Annotated[float, Field(gt=0, le=1)] = 0.7
-    clip_range: Positive = 1e-4
-    kl_weight: Weight = 0.0
-
-
-class GrpoMethod(PolicySettings):
-    """Flow-GRPO: the policy gradient alone; rewards need not be differentiable, and there is no teacher."""
-
-    name: Literal["grpo"] = "grpo"
-
-
-class RatsGrpoMethod(PolicySettings):
-    """RATS with a policy gradient for its reward term: loss = grpo + ``alpha`` * gate * shaping."""
-
-    name: Literal["rats_grpo"] = "rats_grpo"
-    alpha: Weight = 1.0
-    tau: Positive = 0.05
-    gate: Literal["soft", "hard"] = "soft"
-    horizons: Horizons = "all"
-    cosine_weight: Weight = 1.0
-    l2_weight: Weight = 1.0
-
-
-Method = Annotated[
-    RatsMethod | DistillMethod | RewardOnlyMethod | GrpoMethod | RatsGrpoMethod, Field(discriminator="name")
-]
-"""The settings of one training method: ``name`` says whose keys the section has."""
-
-_METHODS: dict[str, type[Section]] = {
-    section.model_fields["name"].default: section
-    for section in (RatsMethod, DistillMethod, RewardOnlyMethod, GrpoMethod, RatsGrpoMethod)
-}
 
 
 class Trajectories(Section):
@@ -231,11 +151,6 @@ class Recipe(Section):
         return 1 if self.guidance_is_input or self.teacher.guidance_scale == 1 else 2
 
     @property
-    def goes_through_rewards(self) -> bool:
-        """Whether the method goes back through the gradient of every reward that it trains on."""
-        return self.method.name in ("rats", "reward_only")
-
-    @property
     def student_guidance_scale(self) -> float:
         """What the student draws with: no guidance, or what its teacher is told."""
         return self.teacher.guidance_scale if self.guidance_is_input else 1.0
@@ -245,17 +160,11 @@ class Recipe(Section):
         """What the prompts and noise of the rollouts are derived from."""
         return self.seed if self.trajectories.seed is None else self.trajectories.seed
 
-    @field_validator("method", mode="before")
-    @classmethod
-    def _unnamed_method_is_rats(cls, method: Any) -> Any:
-        """Let a section that names no method hold the keys of the default one."""
-        return {"name": "rats", **method} if isinstance(method, dict) else method
-
     @model_validator(mode="after")
     def _rewards_fit_method(self) -> Self:
         """Refuse a reward without gradient where the method goes back through it."""
         blind = [spec for spec in self.rewards.train if spec.kind in PACKAGED_KINDS]
-        if blind and self.goes_through_rewards:
+        if blind and self.method.needs_gradient:
             raise ValueError(
                 f"method {self.method.name} goes back through the gradient of every reward, and {blind[0].name} (kind "
                 f"{blind[0].kind}) has none; put it under rewards.heldout, or set method.name to rats_grpo or grpo"
@@ -270,7 +179,7 @@ class Recipe(Section):
                 f"training.batch_size {self.training.batch_size} does not divide among training.world_size "
                 f"{self.training.world_size} ranks; make it a multiple"
             )
-        if self.teacher.source == "ema" and self.method.name in ("reward_only", "grpo"):
+        if self.teacher.source == "ema" and not self.method.follows_student:
             raise ValueError(
                 f"method {self.method.name} has no teacher that could follow the student, and measures its gap "
                 "against the store; set teacher.source to store"
@@ -359,4 +268,13 @@ def _validate(values: Mapping[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{source}: {explain(error, Recipe, _METHODS)}") from error
+        raise UserError(f"{source}: {explain(error, Recipe, _named_method(values))}") from error
+
+
+def _named_method(values: Mapping[str, Any]) -> type[Section]:
+    """The section of the method that a recipe's values name, as far as they name one."""
+    method = values.get("method")
+    try:
+        return method_section(str(method.get("name", "rats"))) if isinstance(method, dict) else RatsMethod
+    except ValueError:
+        return RatsMethod

@@ -18,6 +18,7 @@ from rats_train.errors import UserError
 from rats_train.evaluation.heldout import watch_prompts
 from rats_train.files import sha256_file, sha256_tree
 from rats_train.prompt_file import prompt_file
+from rats_train.recipe_methods import plugged_source
 from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.digest import reward_digest
 from rats_train.rewards.gradients import check_gradients
@@ -55,6 +56,7 @@ def step_keys(recipe: Recipe) -> dict[str, str]:
         },
         "train_student": {
             **{name: values[name] for name in ("method", "seed", "training")},
+            "method_source": _plugged_source(recipe),
             # What the watch sees decides which of the weights are exported.
             "watch": [heldout, watch_prompts(recipe)] if recipe.training.watch_every else None,
         },
@@ -74,6 +76,12 @@ def content_key(step: str, content: Any, before: list[str]) -> str:
     """24 hex digits over the code of ``step``, its content and the keys of the steps that feed it."""
     parts = [code_digest(f"components.{step}.component"), content, before]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _plugged_source(recipe: Recipe) -> str | None:
+    """Digest of the file of a method from elsewhere; those of ours are code of the step."""
+    source = plugged_source(recipe.method)
+    return None if source is None else sha256_file(source)
 
 
 def _reward(spec: RewardSpec) -> dict[str, Any]:

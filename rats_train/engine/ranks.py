@@ -46,6 +46,8 @@ class Ranks:
 
     def gather(self, samples: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Vectors[B] over all rows of vectors[B / size] over each rank's, in the order of ranks; double, on the CPU."""
+        if not samples:
+            return {}
         mine = torch.stack([samples[name].detach().double() for name in samples])
         parts = [torch.empty_like(mine) for _ in range(self.size)]
         dist.all_gather(parts, mine)

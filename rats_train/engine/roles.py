@@ -1,6 +1,6 @@
 """The roles of a method made real: DeepSpeed engines for those that train, plain modules for the rest."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,16 +58,17 @@ class Roles:
         self.modules: dict[str, nn.Module] = {**transformers, **self.engines}
         """What a method calls as a transformer, by role."""
 
-    def learn(self, losses: Mapping[str, Tensor], learning_rate: float) -> dict[str, float]:
-        """One optimiser step for each loss; the norm of its gradient before clipping, by role."""
-        return {name: _learn(self.engines[name], loss, learning_rate) for name, loss in losses.items()}
+    def learn(self, losses: Mapping[str, Tensor], rates: Mapping[str, float]) -> dict[str, float]:
+        """One optimiser step for each loss, at the role's rate; the norm of its gradient before clipping, by role."""
+        return {name: _learn(self.engines[name], loss, rates[name]) for name, loss in losses.items()}
 
     @torch.no_grad()
-    def follow(self, step: int) -> None:
-        """Move the averaged roles towards what they follow, after training step ``step`` (counted from 0)."""
+    def follow(self, step: int, learned: Collection[str]) -> None:
+        """Move the averages of roles that ``learned`` in training step ``step`` (counted from 0) towards them."""
         for name, role in self._roles.items():
-            if role.average_of is None or role.decay == 1 or (step + 1) % role.every:
+            if role.average_of not in learned or role.decay == 1 or (step + 1) % role.every:
                 continue
+            assert role.average_of is not None
             followed = self._weights.own(role.average_of).parameters()
             for average, leader in zip(self._weights.own(name).parameters(), followed, strict=True):
                 average.lerp_(_full(leader), 1 - role.decay)

@@ -99,15 +99,16 @@ class Trainer:
         losses = {role: ranks.mean(loss) for role, loss in result.losses.items()}
         self._check_finite("loss", losses, step)
         rate = learning_rate(step, recipe.training.steps, recipe.training.learning_rate, recipe.training.steps // 20)
+        rates = {role: rate * result.rates.get(role, 1.0) for role in losses}
         with out_of_memory_explained(recipe, step, kept="the last checkpoint"):
-            norms = self._roles.learn(result.losses, rate)
+            norms = self._roles.learn(result.losses, rates)
         self._check_finite("gradient norm", norms, step)
-        self._roles.follow(step)
+        self._roles.follow(step, learned=losses)
         samples = ranks.gather(result.samples)
         metrics = {
             "step": step + 1,
             **_by_role("loss", losses),
-            **self._method.summarise(samples),
+            **(self._method.summarise(samples) if samples else {}),
             **_by_role("grad_norm", norms),
             "learning_rate": rate,
             "seconds": round(self._outages.clock() - start, 4),
@@ -153,6 +154,7 @@ class Trainer:
                 **{name: float(vector[i]) for name, vector in samples.items()},
             }
             for i, (prompt, seed) in enumerate(zip(named.prompts, named.seeds, strict=True))
+            if samples
         ]
 
     def _check_finite(self, what: str, values: Mapping[str, float], step: int) -> None:
@@ -213,7 +215,7 @@ class Trainer:
         steps = read_lines(self._out / METRICS)
         result = {
             "key": self._identity.run,
-            "final_loss": steps[-1]["loss"],
+            "final_loss": next(line["loss"] for line in reversed(steps) if "loss" in line),
             "steps": len(steps),
             "stopped_early": len(steps) < self._recipe.training.steps,
             "exported_step": len(steps) if best is None else best.step,

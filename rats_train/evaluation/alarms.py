@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -46,14 +46,15 @@ def find_alarms(lines: Sequence[Mapping[str, Any]], points: Sequence[WatchPoint]
     """Every alarm that the records give cause for, by step.
 
     Args:
-        lines: one mapping a training step, ascending: ``step``, ``grad_norm``, and the gate's extremes if it has one.
+        lines: one mapping a training step, ascending: ``step``, the ``grad_norm`` of each role that learned in it, and
+            the gate's extremes if it has one.
         points: the looks of the watch, ascending.
     """
     found = [
         reward_hacking(points),
         diversity_collapse(points),
-        dead_gate(_column(lines, "step"), _column(lines, "gate_min"), _column(lines, "gate_max")),
-        *(exploding_gradients(_column(lines, "step"), _column(lines, name), name) for name in _norms(lines)),
+        dead_gate(*_columns(lines, "step", "gate_min", "gate_max")),
+        *(_explosion(lines, name) for name in _norms(lines)),
     ]
     return sorted((alarm for alarm in found if alarm is not None), key=lambda alarm: alarm.step)
 
@@ -129,6 +130,11 @@ def exploding_gradients(steps: Values, norms: Values, name: str = "grad_norm") -
     return Alarm("exploding gradients", int(steps[_EARLY + _RECENT - 1 + high[0]]), seen, cure)
 
 
+def _explosion(lines: Sequence[Mapping[str, Any]], name: str) -> Alarm | None:
+    steps, norms = _columns(lines, "step", name)
+    return exploding_gradients(steps, norms, name)
+
+
 def _hacked(peak: WatchPoint, now: WatchPoint, metric: str) -> bool:
     trained_then, trained_now = peak.reward("trained"), now.reward("trained")
     assert trained_then is not None
@@ -151,10 +157,11 @@ def _stretch_end(holds: Any) -> int | None:
     return int(full[0]) + _STRETCH - 1 if len(full) else None
 
 
-def _column(lines: Sequence[Mapping[str, Any]], name: str) -> Values:
-    """One value a line; empty where a method does not record it."""
-    return cast(Values, np.array([line[name] for line in lines if name in line], dtype=np.float64))
+def _columns(lines: Sequence[Mapping[str, Any]], *names: str) -> list[Values]:
+    """These columns of the lines that have them all; empty where a method does not record them."""
+    table = [[line[name] for name in names] for line in lines if all(name in line for name in names)]
+    return list(np.array(table, dtype=np.float64).reshape(-1, len(names)).T)
 
 
 def _norms(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [name for name in (lines[0] if lines else {}) if name.endswith("grad_norm")]
+    return list(dict.fromkeys(name for line in lines for name in line if name.endswith("grad_norm")))

@@ -20,7 +20,8 @@ WINDOW = 20
 
 @dataclass(frozen=True)
 class Curve:
-    """What training logged, one value a step, steps ascending; no gate (NaN) where the method has none."""
+    """What training logged, one value for each step in which the student learned, steps ascending; no gate (NaN) where
+    the method has none."""
 
     steps: Values
     student: Values
@@ -49,7 +50,8 @@ def read_curve(path: Path) -> Curve:
     if not path.is_file():
         raise UserError(f"No training metrics at {path}: name the folder that a training run wrote")
     try:
-        rows = {row["step"]: row for row in map(json.loads, path.read_text().splitlines())}
+        lines = [json.loads(text) for text in path.read_text().splitlines()]
+        rows = {row["step"]: row for row in lines if any(key in row for key in _KEYS[1:])}
         keys = _KEYS if any("gate_mean" in row for row in rows.values()) else _KEYS[:3]
         table = np.array([[rows[step][key] for key in keys] for step in sorted(rows)], dtype=np.float64)
     except (ValueError, KeyError, TypeError) as error:

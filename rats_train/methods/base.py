@@ -22,8 +22,8 @@ STUDENT = "student"
 class Role:
     """One copy of the transformer that a method works with; all begin with the teacher's weights.
 
-    A trainable role has an optimiser; an averaged one follows ``average_of`` by ``decay`` every ``every`` steps;
-    one that is neither stays as it began.
+    A trainable role has an optimiser of its own; an averaged one follows ``average_of`` by ``decay`` in every
+    ``every``-th step, if what it follows learned in it; one that is neither stays as it began.
     """
 
     trainable: bool = False
@@ -48,12 +48,15 @@ class StepContext:
 class StepResult:
     """What one rank found on its rows.
 
-    ``losses`` holds one scalar for each trainable role, the mean over the rows. ``samples`` holds vectors[B] that are
-    recorded for every row and from which `Method.summarise` makes the metrics of the whole batch.
+    ``losses`` holds one scalar, the mean over the rows, for each trainable role that learns in this step; which ones do
+    is a function of the step's number, so that all ranks agree. ``rates`` are multiples of the step's learning rate for
+    roles that have their own pace. ``samples`` holds vectors[B] that are recorded for every row and from which
+    `Method.summarise` makes the metrics of the whole batch; without any, the step leaves a line of its losses alone.
     """
 
     losses: Mapping[str, Tensor]
     samples: Mapping[str, Tensor] = field(default_factory=dict)
+    rates: Mapping[str, float] = field(default_factory=dict)
 
 
 class Method(Protocol):

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from rats_train.config import DistillMethod, Recipe
+from rats_train.config import Recipe
 from rats_train.losses.horizon import horizon_distances, shaping_loss
 from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
 from rats_train.methods.pairs import Pairing
 from rats_train.methods.scoring import score
 from rats_train.methods.start import begin
 from rats_train.methods.summary import comparison, mean_nfe, summarise_comparison
+from rats_train.recipe_methods import DistillMethod
 from rats_train.trajectories.prompts import PromptBatch
 
 

@@ -13,24 +13,31 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from rats_train.config import GrpoMethod, Recipe
+from rats_train.config import Recipe
 from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
 from rats_train.methods.policy_gradient import PolicyGradient, summarise_update
 from rats_train.methods.scoring import score
 from rats_train.methods.start import begin, student_rollout
 from rats_train.methods.summary import comparison, mean_nfe, summarise_comparison
 from rats_train.methods.teachers import StoredTeacher
+from rats_train.recipe_methods import Credit, PolicySettings
 from rats_train.trajectories.prompts import PromptBatch
 
 
 class Grpo:
-    """The method; beside the student a frozen reference, where ``kl_weight`` asks for one."""
+    """The method; beside the student a frozen reference, where ``kl_weight`` asks for one.
+
+    Args:
+        recipe: the whole.
+        settings: its own section.
+        credit: how advantages are spread over steps and rewards; None: not at all.
+    """
 
     needs_trajectories = True
 
-    def __init__(self, recipe: Recipe, settings: GrpoMethod) -> None:
+    def __init__(self, recipe: Recipe, settings: PolicySettings, credit: Credit | None = None) -> None:
         self._recipe = recipe
-        self._policy = PolicyGradient(recipe, settings)
+        self._policy = PolicyGradient(recipe, settings, credit)
         self._teacher = StoredTeacher(recipe)
         self.roles: Mapping[str, Role] = {STUDENT: Role(trainable=True), **self._policy.roles}
 

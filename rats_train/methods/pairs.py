@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rats_train.config import Horizons, RatsGrpoMethod, RatsMethod, Recipe
+from rats_train.config import Recipe
 from rats_train.losses.horizon import GatedHorizonLoss, gated_horizon_loss
 from rats_train.methods.base import Role, StepContext
 from rats_train.methods.start import Start, student_rollout
 from rats_train.methods.teachers import build_teacher
+from rats_train.recipe_methods import Horizons, RatsGrpoMethod, RatsMethod
 from rats_train.sampling.horizons import align_horizons
 from rats_train.sampling.schedule import teacher_sigmas
 from rats_train.trajectories.prompts import PromptBatch

@@ -14,12 +14,13 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from rats_train.config import RatsMethod, Recipe
+from rats_train.config import Recipe
 from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
 from rats_train.methods.pairs import Pairing, gated_shaping
 from rats_train.methods.scoring import score
 from rats_train.methods.start import begin
 from rats_train.methods.summary import comparison, mean_nfe, summarise_comparison, summarise_gate
+from rats_train.recipe_methods import RatsMethod
 from rats_train.trajectories.prompts import PromptBatch
 
 

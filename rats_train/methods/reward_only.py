@@ -9,12 +9,13 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from rats_train.config import Recipe, RewardOnlyMethod
+from rats_train.config import Recipe
 from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
 from rats_train.methods.scoring import score
 from rats_train.methods.start import begin, student_rollout
 from rats_train.methods.summary import comparison, mean_nfe, summarise_comparison
 from rats_train.methods.teachers import StoredTeacher
+from rats_train.recipe_methods import RewardOnlyMethod
 from rats_train.trajectories.prompts import PromptBatch
 
 

@@ -71,4 +71,9 @@ def load_reward(spec: RewardSpec, patience: float = PATIENCE) -> Reward:
 
 def combine(rewards: Sequence[RewardModel], images: Tensor, prompts: Sequence[str]) -> Tensor:
     """The weighted sum[B] of all rewards of images[B, 3, H, W] or videos[B, T, 3, H, W] in [0, 1]."""
-    return torch.stack([reward.weight * reward.score(images, prompts) for reward in rewards]).sum(dim=0)
+    return weighted_scores(rewards, images, prompts).sum(dim=0)
+
+
+def weighted_scores(rewards: Sequence[RewardModel], images: Tensor, prompts: Sequence[str]) -> Tensor:
+    """The scores[K, B] of the K rewards, each times its weight."""
+    return torch.stack([reward.weight * reward.score(images, prompts) for reward in rewards])

@@ -12,7 +12,7 @@ def check_gradients(recipe: Recipe) -> None:
         UserError: one has none; the recipe itself sees to all other kinds.
         RewardAwayError: a server does not answer.
     """
-    if not recipe.goes_through_rewards:
+    if not recipe.method.needs_gradient:
         return
     for spec in recipe.rewards.train:
         if spec.kind != "remote" or spec.path is None:

@@ -53,8 +53,32 @@ def cps_step(
     ``eta`` = 0 is Euler, ``eta`` = 1 renoises afresh; the step to sigma 0 is deterministic.
     """
     angle = eta * math.pi / 2
+    return _preserving(x, velocity, sigma, sigma_next, noise, math.cos(angle), math.sin(angle))
+
+
+def ancestral_step(x: Tensor, velocity: Tensor, sigma: Tensor, sigma_next: Tensor, noise: Tensor) -> StochasticStep:
+    """The reverse of diffusing from ``sigma_next`` to ``sigma``, with the predicted clean latent in place of the true.
+
+    It is the coefficient-preserving step whose share of predicted noise is (1 - sigma) sigma_next / ((1 - sigma_next)
+    sigma). Along it the prediction of the clean latent is a martingale: to first order in the step's length, and
+    exactly where the data are Gaussian. A fixed share makes it none, however short the step is.
+    """
+    predicted = (1 - sigma) * sigma_next / ((1 - sigma_next) * sigma)
+    return _preserving(x, velocity, sigma, sigma_next, noise, predicted, (1 - predicted**2).sqrt())
+
+
+def _preserving(
+    x: Tensor,
+    velocity: Tensor,
+    sigma: Tensor,
+    sigma_next: Tensor,
+    noise: Tensor,
+    predicted: Tensor | float,
+    fresh: Tensor | float,
+) -> StochasticStep:
+    """The step with ``predicted`` times the noise of ``velocity``, ``fresh`` times new; their squares add to 1."""
     x0 = x0_from_velocity(x, velocity, sigma)
     eps = eps_from_velocity(x, velocity, sigma)
-    mean = (1 - sigma_next) * x0 + sigma_next * math.cos(angle) * eps
-    std = sigma_next * math.sin(angle)
+    mean = (1 - sigma_next) * x0 + sigma_next * predicted * eps
+    std = sigma_next * fresh
     return StochasticStep(mean + std * noise, mean, std)

@@ -1,5 +1,7 @@
 """From noise to a clean latent by random steps: the chain that a policy gradient learns from."""
 
+from collections.abc import Collection
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,7 +32,7 @@ class Transition:
 
 @dataclass(frozen=True)
 class StochasticRollout:
-    """The final latents[B, ...], without gradient, and the K - 1 random steps on the way there."""
+    """The final latents[B, ...], and those of the K - 1 random steps on the way there that are learned from."""
 
     final: Tensor
     transitions: list[Transition]
@@ -44,12 +46,14 @@ def stochastic_rollout(
     *,
     kind: Literal["cps", "sde"],
     eta: float,
+    learned: Collection[int] | None = None,
+    final_gradient: bool = False,
     checkpoint: bool = False,
 ) -> StochasticRollout:
     """Draw a chain whose every step but the last is random; the last, to sigma 0, would leave noise in the picture.
 
-    No gradient runs from one step to another: each transition has a graph of its own, so that no second pass over the
-    chain is needed to learn from it.
+    No gradient runs from one step to another: each step has a graph of its own, so that no second pass over the chain
+    is needed to learn from it.
 
     Args:
         velocity: the model, conditioning included.
@@ -58,17 +62,25 @@ def stochastic_rollout(
         fresh: standard normal noise[B, K - 1, ...], one draw for each random step.
         kind: `cps_step` or `sde_step`.
         eta: its share of fresh noise; 0 gives the Euler chain.
+        learned: the random steps that are to be learned from; None: all.
+        final_gradient: whether the result carries gradient into the last step.
         checkpoint: keep no activations of a step and recompute them on the way back.
     """
     sigmas = sigmas.to(noise.device)
-    x, transitions = noise, []
-    for k in range(len(sigmas) - 2):
+
+    def evaluate(x: Tensor, k: int, with_gradient: bool) -> Tensor:
         sigma = sigmas[k].expand(len(x))
-        v = recompute(velocity, x, sigma, use_reentrant=False) if checkpoint else velocity(x, sigma)
+        with nullcontext() if with_gradient else torch.no_grad():
+            return recompute(velocity, x, sigma, use_reentrant=False) if checkpoint else velocity(x, sigma)
+
+    x, transitions, last = noise, [], len(sigmas) - 2
+    for k in range(last):
+        followed = learned is None or k in learned
+        v = evaluate(x, k, followed)
         step: StochasticStep = STEPS[kind](x, v, sigmas[k], sigmas[k + 1], fresh[:, k], eta)
         drawn = step.x.detach()
-        transitions.append(Transition(x, sigmas[k], sigmas[k + 1], drawn, step.mean, step.std))
+        if followed:
+            transitions.append(Transition(x, sigmas[k], sigmas[k + 1], drawn, step.mean, step.std))
         x = drawn
-    with torch.no_grad():
-        final = euler_step(x, velocity(x, sigmas[-2].expand(len(x))), sigmas[-2], sigmas[-1])
+    final = euler_step(x, evaluate(x, last, final_gradient), sigmas[last], sigmas[last + 1])
     return StochasticRollout(final, transitions)

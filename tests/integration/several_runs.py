@@ -31,8 +31,10 @@ def run_all(recipes: Sequence[Path], store: Path, out: Path, world_size: int) ->
 
 
 def losses(out: Path) -> torch.Tensor:
-    """The loss of every step that a training recorded."""
-    return torch.tensor([line["loss"] for line in read_lines(out / "metrics.jsonl")], dtype=torch.double)
+    """The loss of every step that a training recorded, of all roles that learned in it together."""
+    lines = read_lines(out / "metrics.jsonl")
+    roles = [[line[name] for name in ("loss", "fake_score_loss") if name in line] for line in lines]
+    return torch.tensor([sum(of_one) for of_one in roles], dtype=torch.double)
 
 
 if __name__ == "__main__":

@@ -74,8 +74,8 @@ def step(model: FlowModel, roles: Roles, number: int = 0) -> None:
     for other in ("teacher", "reference"):
         with torch.no_grad():
             velocity(model, roles.modules[other])
-    roles.learn({STUDENT: loss}, 1e-2)
-    roles.follow(number)
+    roles.learn({STUDENT: loss}, {STUDENT: 1e-2})
+    roles.follow(number, {STUDENT})
 
 
 @pytest.mark.parametrize("zero_stage", [0, 2, 3])

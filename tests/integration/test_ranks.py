@@ -16,6 +16,7 @@ from rats_train.files import read_json
 from tests.integration.conftest import changed, with_method
 from tests.integration.several_runs import losses, run_all
 
+RTDMD = {"name": "rtdmd", "group_size": 2, "cold_start": 0.5, "fake_updates": 2, "gate": "soft", "credit": {}}
 WAYS: dict[str, dict[str, dict[str, object]]] = {
     "zero0": {"training": {"zero_stage": 0}},
     "zero1": {"training": {"zero_stage": 1}},
@@ -27,6 +28,11 @@ WAYS: dict[str, dict[str, dict[str, object]]] = {
     "reward_only": {"method": {"name": "reward_only"}},
     "grpo": {"method": {"name": "grpo", "group_size": 2, "kl_weight": 0.1}},
     "rats_grpo": {"method": {"name": "rats_grpo", "group_size": 2}},
+    "otca": {"method": {"name": "otca", "group_size": 2}},
+    "rtdmd": {"method": RTDMD},
+    "zero3-rtdmd": {"training": {"zero_stage": 3}, "method": RTDMD},
+    "lora-rtdmd": {"training": {"lora": {"rank": 4}}, "method": RTDMD},
+    "lora-zero3-rtdmd": {"training": {"zero_stage": 3, "lora": {"rank": 4}}, "method": RTDMD},
     "zero3-grpo": {"training": {"zero_stage": 3}, "method": {"name": "grpo", "group_size": 2, "kl_weight": 0.1}},
     "zero3-watched": {"training": {"zero_stage": 3, "watch_every": 2}},
     "zero3-ema": {"training": {"zero_stage": 3}, "teacher": {"source": "ema", "ema_decay": 0.5}},
@@ -36,6 +42,10 @@ WAYS: dict[str, dict[str, dict[str, object]]] = {
         "teacher": {"source": "ema", "ema_decay": 0.5},
     },
 }
+METHODS = [
+    *("distill", "reward_only", "grpo", "rats_grpo", "zero3-grpo", "otca"),
+    *("rtdmd", "zero3-rtdmd", "lora-rtdmd", "lora-zero3-rtdmd"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -90,15 +100,15 @@ def test_adapters_learn_the_same_from_one_rank_and_two(runs: dict[int, Path], wa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["distill", "reward_only", "grpo", "rats_grpo", "zero3-grpo"])
+@pytest.mark.parametrize("way", METHODS)
 def test_every_method_learns_the_same_from_one_rank_and_two(runs: dict[int, Path], way: str) -> None:
     assert_alike(runs[1] / way, runs[2] / way, 1e-6)
     one, two = (read_lines(runs[world_size] / way / "samples.jsonl") for world_size in (1, 2))
     for ours, theirs in zip(one, two, strict=True):
         assert ours == pytest.approx(theirs, abs=1e-4)
     assert_alike_students(runs[1] / way, runs[2] / way)
-    if way == "zero3-grpo":
-        assert_alike_students(runs[1] / way, runs[1] / "grpo")
+    if "zero3-" in way:
+        assert_alike_students(runs[1] / way, runs[1] / way.replace("zero3-", ""))
 
 
 @pytest.mark.slow

@@ -20,6 +20,15 @@ from rats_train.errors import RetryableError, UserError
 from tests.integration.conftest import changed, with_method
 
 GRPO = {"name": "grpo", "group_size": 2, "kl_weight": 0.1}
+METHODS: list[dict[str, Any]] = [
+    {"name": "distill"},
+    {"name": "reward_only"},
+    GRPO,
+    GRPO | {"name": "rats_grpo"},
+    GRPO | {"name": "otca"},
+    GRPO | {"name": "rtdmd", "cold_start": 0.67, "fake_updates": 2, "gate": "soft", "credit": {}},
+    {"name": "rtdmd", "cold_start": 1, "fake_updates": 2},
+]
 
 
 def losses(out: Path) -> list[float]:
@@ -179,7 +188,7 @@ def test_the_average_of_the_student_resumes_too(
     assert_same_run(tmp_path / "torn", tmp_path / "whole")
 
 
-@pytest.mark.parametrize("settings", [{"name": "distill"}, {"name": "reward_only"}, GRPO, GRPO | {"name": "rats_grpo"}])
+@pytest.mark.parametrize("settings", METHODS)
 def test_every_method_resumes_bit_for_bit(
     tiny_recipe: Recipe, tiny_store: Path, ranks: Ranks, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
@@ -189,4 +198,7 @@ def test_every_method_resumes_bit_for_bit(
     stop_at(1, recipe, tiny_store, tmp_path / "torn", ranks)
     train(recipe, tiny_store, tmp_path / "torn", ranks)
     assert_same_run(tmp_path / "torn", tmp_path / "whole")
-    assert all(line["grad_norm"] > 0 for line in read_lines(tmp_path / "whole" / "metrics.jsonl"))
+    for line in read_lines(tmp_path / "whole" / "metrics.jsonl"):
+        norms = [value for name, value in line.items() if name.endswith("grad_norm")]
+        assert norms
+        assert min(norms) > 0

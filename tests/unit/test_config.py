@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rats_train.config import GrpoMethod, RatsMethod, dump_recipe, load_recipe, recipe_digest
+from rats_train.config import dump_recipe, load_recipe, recipe_digest
 from rats_train.errors import UserError
+from rats_train.recipe_methods import GrpoMethod, RatsMethod
 
 
 def test_the_packaged_recipe_loads_by_name() -> None:
@@ -47,7 +48,7 @@ def test_overrides_are_dotted_yaml(override: str, value: object) -> None:
     assert getattr(getattr(load_recipe("emoji", [override]), section), key) == value
 
 
-@pytest.mark.parametrize("name", ["distill", "reward_only", "grpo", "rats_grpo"])
+@pytest.mark.parametrize("name", ["distill", "reward_only", "grpo", "rats_grpo", "otca", "rtdmd"])
 def test_one_word_switches_the_method_and_leaves_the_rest(name: str) -> None:
     packaged = load_recipe("emoji")
     switched = load_recipe("emoji", [f"method.name={name}"])
@@ -70,7 +71,7 @@ def test_a_method_without_a_name_is_rats() -> None:
     assert load_recipe("emoji", ["method={tau: 0.1}"]).method == RatsMethod(tau=0.1)
 
 
-@pytest.mark.parametrize("name", ["reward_only", "grpo"])
+@pytest.mark.parametrize("name", ["reward_only", "grpo", "otca", "rtdmd"])
 def test_a_method_without_a_teacher_refuses_a_moving_one(name: str) -> None:
     with pytest.raises(UserError, match=f"method {name} has no teacher .* set teacher.source to store"):
         load_recipe("emoji", [f"method.name={name}", "teacher.source=ema"])
@@ -83,7 +84,7 @@ def test_a_method_that_needs_gradient_refuses_a_reward_without(name: str, kind: 
     message = rf"method {name} .* mine \(kind {kind}\) has none; put it under rewards.heldout, or .*rats_grpo or grpo"
     with pytest.raises(UserError, match=message):
         load_recipe("emoji", [blind, f"method.name={name}"])
-    for other in ("distill", "grpo", "rats_grpo"):
+    for other in ("distill", "grpo", "rats_grpo", "otca", "rtdmd"):
         assert load_recipe("emoji", [blind, f"method.name={other}"]).rewards.train[0].kind == kind
     load_recipe("emoji", [blind.replace("train", "heldout"), f"method.name={name}"])
 
@@ -115,7 +116,10 @@ def test_the_digest_sees_every_value() -> None:
         ("method={name: grpo, group_sise: 4}", "unknown key method.group_sise; did you mean group_size?"),
         ("method={name: distill, alpha: 1}", "unknown key method.alpha; the keys here are name, horizons"),
         ("method={name: grpo, group_size: 1}", "method.group_size is 1; it must be greater than or equal to 2"),
-        ("method.name=ratz", "method.name is 'ratz'; it must be one of rats, distill, reward_only, grpo, rats_grpo."),
+        (
+            "method.name=ratz",
+            "method.name is 'ratz'; it must be one of rats, distill, reward_only, grpo, rats_grpo",
+        ),
         ("method=rats", "method is 'rats'; it must be a"),
         ("training.steps=0", "training.steps is 0; it must be greater than or equal to 1"),
         ("student.terminal_sigma=1", "student.terminal_sigma is 1; it must be less than 1"),

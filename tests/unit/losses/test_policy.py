@@ -65,3 +65,9 @@ def test_no_gradient_reaches_the_old_policy() -> None:
     clipped_policy_loss(log_prob, old, torch.ones(2), 0.2).backward()
     assert old.grad is None
     assert log_prob.grad is not None
+
+
+def test_advantages_do_not_change_with_the_scale_or_the_zero_of_the_rewards() -> None:
+    rewards = draw(4, 8)
+    for other in (rewards + 7.5, 20 * rewards, 0.3 * rewards - 2):
+        torch.testing.assert_close(group_advantages(other), group_advantages(rewards), atol=1e-3, rtol=0)

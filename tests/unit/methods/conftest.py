@@ -66,10 +66,10 @@ def with_method(recipe: Recipe, name: str, **values: object) -> Recipe:
     return Recipe.model_validate(recipe.model_dump() | {"method": {"name": name, **values}})
 
 
-def moved(transformer: nn.Module) -> nn.Module:
+def moved(transformer: nn.Module, seed: int = 0) -> nn.Module:
     """A student that has already left its teacher."""
     student = copy.deepcopy(transformer)
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for weight in student.parameters():
             weight += 0.02 * torch.randn(weight.shape, generator=generator)
@@ -89,6 +89,7 @@ class Case:
             STUDENT: moved(model.transformer),
             "teacher": model.transformer,
             "reference": model.transformer,
+            "fake_score": moved(model.transformer, seed=1),
         }
 
     def step(self, recipe: Recipe | None = None, step: int = 0, recompute: bool = False) -> StepResult:
