@@ -54,7 +54,7 @@ async def draw_picture(
     Raises:
         RefusedError, BusyError, BrokenError: it was not drawn.
     """
-    stream = await client.stream_infer(
+    stream = client.stream_infer(
         _once({"model_name": model, "inputs": _inputs(job)}),
         stream_timeout=timeout,
         headers={"triton_grpc_error": "true"},  # else a stream tells no status

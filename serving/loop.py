@@ -34,7 +34,7 @@ class Answer(Protocol):
     """Where a picture goes."""
 
     def cancelled(self) -> bool:
-        """Whether the caller gave up."""
+        """Whether the caller gave up; asked before every step, so it must answer at once."""
         ...
 
     def show(self, step: int, picture: NDArray[np.uint8] | bytes, *, final: bool) -> None:
@@ -89,9 +89,7 @@ class StepLoop:
         """Queue a picture, or let `answer` hear at once why not."""
         number = next(self._numbers)
         try:
-            entry = _Entry(
-                Task(number, job.steps, self._stepper.rows(job), job.adapter), job, answer, time.monotonic()
-            )
+            entry = _Entry(Task(number, job.steps, self._stepper.rows(job), job.adapter), job, answer, time.monotonic())
         except ValueError as error:
             self._fail(number, answer, "refused", str(error))
             return

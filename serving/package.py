@@ -192,7 +192,9 @@ def served_version(model_dir: Path) -> Path:
     version_dir = model_dir / str(read_config(model_dir, video).version)
     if version_dir not in there:
         known = ", ".join(path.name for path in there)
-        raise UserError(f"{model_dir} is to serve version {version_dir.name}, which is not there: promote one of {known}")
+        raise UserError(
+            f"{model_dir} is to serve version {version_dir.name}, which is not there: promote one of {known}"
+        )
     return version_dir
 
 

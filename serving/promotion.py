@@ -1,7 +1,8 @@
 """Which version of a student is served: promote another, go back to the one before.
 
 The one place that says so is `config.pbtxt`, which Triton itself reads; a running `rats serve` watches it, loads the
-version beside the old one, and changes over without losing a request. `promotions.jsonl` beside it remembers each change.
+version beside the old one, and changes over without losing a request. `promotions.jsonl` beside it remembers each
+change.
 """
 
 import json

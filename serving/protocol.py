@@ -20,9 +20,9 @@ previews, if it asked for them, and then by the finished picture.
 | IMAGE | UINT8[H, W, 3], video UINT8[T, H, W, 3] | the pixels, if no FORMAT was given |
 | FILE | UINT8[bytes] | the file, if one was |
 
-Errors: INVALID_ARG for a request that can never be drawn; UNAVAILABLE with "maximum queue size" or "timeout expired" for
-one that came at a bad time; CANCELLED for one that its caller gave up; INTERNAL for a failed step. Send the gRPC header
-`triton_grpc_error: true`, or a stream tells no status.
+Errors: INVALID_ARGUMENT for a request that can never be drawn; UNAVAILABLE with "maximum queue size" or "timeout
+expired" for one that came at a bad time; CANCELLED for one that its caller gave up; INTERNAL for a failed step. Send
+the gRPC header `triton_grpc_error: true`, or a stream tells no status.
 """
 
 import re

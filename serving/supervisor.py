@@ -23,7 +23,7 @@ from serving.triton import TritonServer
 
 LOAD_SECONDS = 600
 UNLOAD_SECONDS = 10
-CHECK_SECONDS = 3
+CHECK_SECONDS = 2
 """How often the watch looks, and how long one drawn picture counts as proof of health."""
 STUCK_SECONDS = 60
 """A model that draws nothing for so long, while asked to, is stuck."""
@@ -48,6 +48,7 @@ class Supervisor:
         self._triton = TritonServer(repo, self._workdir, trusted_key, triton_log)
         self._failures = dict.fromkeys(self.packages, "starting")
         self._last_success = dict.fromkeys(self.packages, monotonic())
+        self._drawing: dict[str, set[asyncio.Task[Picture]]] = {model: set() for model in self.packages}
         self._trouble = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -83,13 +84,26 @@ class Supervisor:
         if model in self._failures:
             raise BrokenError(self._failures[model])
         try:
-            picture = await draw_picture(self._triton.client, model, job, timeout, on_preview)
+            picture = await self._draw(model, job, timeout, on_preview)
         except BrokenError:
             self._last_success[model] = min(self._last_success[model], monotonic() - CHECK_SECONDS)
             self._trouble.set()
             raise
         self._last_success[model] = monotonic()
         return picture
+
+    async def _draw(self, model: str, job: Job, timeout: float, on_preview: OnPreview | None) -> Picture:
+        """`draw_picture`, which ends when the model is found dead: a dead stub answers nothing that it had begun."""
+        task = asyncio.create_task(draw_picture(self._triton.client, model, job, timeout, on_preview))
+        self._drawing[model].add(task)
+        try:
+            return await task
+        except asyncio.CancelledError as error:
+            if asyncio.current_task().cancelling():  # it is this task that was cancelled
+                raise
+            raise BrokenError(self._failures.get(model, "it was restarted")) from error
+        finally:
+            self._drawing[model].discard(task)
 
     async def prove(self, model: str, timeout: float) -> None:
         """Return if `model` has just drawn a picture, or draws its canary now.
@@ -173,6 +187,8 @@ class Supervisor:
         if self._failures.get(model) != reason:
             log.warning("%s is down (%s): repairing", model, reason)
         self._failures[model] = reason
+        for task in self._drawing[model]:
+            task.cancel()
         try:
             if not (self._triton.alive and await self._reload(model)):
                 await self._restart()
@@ -193,5 +209,7 @@ class Supervisor:
 
     async def _restart(self) -> None:
         self._failures.update(dict.fromkeys(self.packages, "Triton is restarting"))
+        for task in set().union(*self._drawing.values()):
+            task.cancel()
         await self._triton.stop()
         await self._start()

@@ -92,7 +92,8 @@ def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
 
 
 def _patch_positions(rows: int, columns: int, device: torch.device) -> Tensor:
-    """Position ids[rows columns, 3] of the patches: nothing, row, column. Made on ``device``: a CUDA graph may not copy."""
+    """Position ids[rows columns, 3] of the patches: nothing, row, column; made where they are needed, for a CUDA graph
+    may copy nothing from the processor."""
     row, column = (torch.arange(count, device=device) for count in (rows, columns))
     row, column = torch.meshgrid(row, column, indexing="ij")
     return torch.stack([torch.zeros_like(row), row, column], dim=-1).flatten(0, 1)

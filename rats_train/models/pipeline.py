@@ -19,6 +19,7 @@ from rats_train.models.folder import STUDENT_CARD
 from rats_train.models.schedule import Schedule
 from rats_train.resolution import Resolution
 
+
 class PipelineModel(ABC):
     """A stock pipeline at one resolution; everything but ``transformer`` is frozen."""
 

@@ -6,18 +6,16 @@ canary before Triton may call it ready: a version that cannot never replaces one
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
-from numpy.typing import NDArray
 
+from serving.backend.fewstep.answers import Answers
 from serving.backend.fewstep.metrics import Metrics
 from serving.drawing import draw
-from serving.loop import Failure, StepLoop
+from serving.loop import StepLoop
 from serving.package import Package, verify_package
-from serving.protocol import ADAPTER, FILE, FORMAT, GUIDANCE, IMAGE, NEGATIVE_PROMPT, PREVIEWS, PROMPT, SEED, STEP, STEPS
-from serving.protocol import Job
+from serving.protocol import ADAPTER, FORMAT, GUIDANCE, NEGATIVE_PROMPT, PREVIEWS, PROMPT, SEED, STEPS, Job
 from serving.stepping import Stepper
 
 
@@ -32,7 +30,7 @@ class TritonPythonModel:
         stepper = self.load(package, f"cuda:{args['model_instance_device_id']}" if gpu else "cpu")
         (canary,) = draw(stepper, [package.canary])
         package.check_canary(canary)
-        self._loop = StepLoop(stepper)
+        self._loop, self._answers = StepLoop(stepper), Answers()
         self._metrics = Metrics(self._loop.tally, package.model, package.version)
 
     def load(self, package: Package, device: str) -> Stepper:
@@ -42,7 +40,7 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> None:
         """Hand requests to the loop, and return at once; answers are sent when they are there."""
         for request in requests:
-            answer = _Answer(request.get_response_sender())
+            answer = self._answers.to(request.get_response_sender())
             try:
                 job = _job(request)
             except ValueError as error:
@@ -53,39 +51,8 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """Draw what was accepted, then end."""
         self._loop.close()
+        self._answers.close()
         self._metrics.close()
-
-
-class _Answer:
-    """Sends what the loop tells to the caller of one request."""
-
-    _CODES: ClassVar[dict[Failure, int]] = {
-        "refused": pb_utils.TritonError.INVALID_ARG,
-        "busy": pb_utils.TritonError.UNAVAILABLE,
-        "cancelled": pb_utils.TritonError.CANCELLED,
-        "failed": pb_utils.TritonError.INTERNAL,
-    }
-
-    def __init__(self, sender: Any) -> None:
-        self._sender = sender
-
-    def cancelled(self) -> bool:
-        """Whether the caller gave up."""
-        return bool(self._sender.is_cancelled())
-
-    def show(self, step: int, picture: NDArray[np.uint8] | bytes, *, final: bool) -> None:
-        """Send pixels or a file."""
-        file = isinstance(picture, bytes)
-        content = np.frombuffer(picture, np.uint8) if file else picture
-        tensors = [pb_utils.Tensor(STEP, np.array([step], np.int32)), pb_utils.Tensor(FILE if file else IMAGE, content)]
-        self._send(pb_utils.InferenceResponse(tensors), final=final)
-
-    def fail(self, failure: Failure, reason: str) -> None:
-        """Send an error."""
-        self._send(pb_utils.InferenceResponse(error=pb_utils.TritonError(reason, self._CODES[failure])), final=True)
-
-    def _send(self, response: Any, *, final: bool) -> None:
-        self._sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL if final else 0)
 
 
 def _job(request: Any) -> Job:

@@ -6,8 +6,8 @@ import torch
 from diffusers import DiffusionPipeline
 
 from serving.drawing import draw
-from serving.package import package_student, verify_package
 from serving.keys import signing_keys
+from serving.package import package_student, verify_package
 from serving.protocol import Job
 from serving.stepping import Stepper
 from tests.pixels import assert_same_picture

@@ -1,6 +1,6 @@
 """Scheduling under any sequence of arrivals, steps and cancellations."""
 
-from itertools import count
+from itertools import count, pairwise
 
 import pytest
 from hypothesis import given
@@ -83,7 +83,7 @@ def test_a_task_with_a_slot_steps_again_before_long(events):
     groups = len({task.group for task in accepted})
     for task in accepted:
         mine = [number for number, batch in enumerate(batches) if task in batch]
-        assert all(after - before <= groups for before, after in zip(mine, mine[1:], strict=False))
+        assert all(after - before <= groups for before, after in pairwise(mine))
 
 
 def test_newcomers_of_one_group_do_not_starve_another():
