@@ -112,6 +112,9 @@ def package(
     from serving.package import package_student
     from serving.promotion import served
 
+    for each in adapter or []:
+        if "=" not in each:
+            raise UserError(f"--adapter is {each!r}: write NAME=FOLDER, such as ink=adapters/ink")
     adapters = {name: Path(folder) for name, _, folder in (each.partition("=") for each in adapter or [])}
     version = package_student(student, out, scorecard, adapters=adapters)
     console.print(f"Packaged as {version}.")
