@@ -40,7 +40,7 @@ async def hammer(supervisor: Supervisor, drawn: list, stop: asyncio.Event) -> No
         drawn.append((await supervisor.draw("student", JOB, 60)).content.tobytes())
 
 
-async def until(condition, seconds=60.0):
+async def until(condition, seconds=300.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
