@@ -193,15 +193,17 @@ class StepLoop:
             self.tally.ended[how] += 1
 
     def _tell(self, entry: _Entry, tell: Callable[[], None]) -> None:
-        self._encoders[entry.task.id % _ENCODERS].submit(_logged, tell)
+        self._encoders[entry.task.id % _ENCODERS].submit(_told, tell, entry.answer)
 
     def _count(self) -> None:
         self.tally.active, self.tally.waiting = len(self._scheduler.active), len(self._scheduler.waiting)
         self.tally.prompt_hits, self.tally.prompt_misses = self._stepper.prompt_hits
 
 
-def _logged(tell: Callable[[], None]) -> None:
+def _told(tell: Callable[[], None], answer: Answer) -> None:
+    # Nobody asks a pool's thread what became of it: what goes wrong here, the caller would wait for in vain.
     try:
         tell()
-    except Exception:  # nobody asks a pool's thread what became of it
+    except Exception as error:
         log.exception("an answer could not be given")
+        answer.fail("failed", f"{type(error).__name__}: {error}")

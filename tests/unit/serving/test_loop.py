@@ -143,6 +143,13 @@ def test_encoding_does_not_hold_up_the_next_step(loop, stepper, monkeypatch):
     wait(slow)
 
 
+def test_a_file_that_cannot_be_made_is_told(loop, stepper, monkeypatch):
+    monkeypatch.setattr(loops, "encode", lambda *_: 1 / 0)
+    for _ in range(3):
+        stepper.go.release()
+    assert wait(ask(loop, "a", 0, 3, format="png")).failure == ("failed", "ZeroDivisionError: division by zero")
+
+
 @pytest.mark.parametrize("where", ["start", "step", "decode"])
 def test_a_failure_ends_one_picture_and_not_the_loop(loop, stepper, where):
     for _ in range(9):
