@@ -43,7 +43,8 @@ class Students:
                 return version
         raise UserError(
             f"MLflow at {tracker_place()} has no version of {self.model} with the key {key}: its evaluation was "
-            f"entered elsewhere. Delete {workspace() / 'cache' / 'evaluate_rewards' / key / 'complete.json'} and run again."
+            f"entered elsewhere. Delete {workspace() / 'cache' / 'evaluate_rewards' / key / 'complete.json'} and run "
+            "again."
         )
 
     def version(self, number: int) -> ModelVersion:
