@@ -55,6 +55,7 @@ class Painter:
                 "seeds": self._seeds,
                 "sigmas": arm.sigmas,
                 "guidance": arm.guidance_scale,
+                "precision": self._recipe.training.precision,
             }
         )
 

@@ -101,7 +101,7 @@ class PolicyGradient:
         learned = self._learned(context.step, start.nfe - 1)
         with phase("student"):
             chain = stochastic_rollout(
-                student_velocity(repeated.embeds, context),
+                student_velocity(repeated, context),
                 repeated.noise,
                 repeated.sigmas,
                 self._fresh(draws, prompts, (start.nfe - 1, *context.model.latent_shape), learned),

@@ -122,7 +122,7 @@ class Rtdmd:
     def _stop(self, start: Start, context: StepContext) -> tuple[Tensor, Tensor]:
         """The served chain after a random step, with gradient into that step, and its level; alike for all ranks."""
         steps = 1 + derived_seed(self._recipe.seed, "stop", context.step) % start.nfe
-        velocity = student_velocity(start.embeds, context)
+        velocity = student_velocity(start, context)
         with phase("student"):
             chain = rollout(
                 velocity,

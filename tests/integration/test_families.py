@@ -15,9 +15,13 @@ from rats_train.evaluation.draws import draws_path, load_draws
 from rats_train.evaluation.pictures import to_picture
 from rats_train.evaluation.sample import evaluate
 from rats_train.evaluation.scorecard import Scorecard
+from rats_train.methods.base import STUDENT, StepContext
+from rats_train.methods.start import begin, student_rollout
 from rats_train.models.load import load_model
 from rats_train.sampling.draw import draw
+from rats_train.sampling.teacher import load_teacher
 from rats_train.trajectories.generate import generate
+from rats_train.trajectories.prompts import PromptSource
 from tests.integration.conftest import changed
 from tests.integration.several_runs import losses, run_all
 from tests.tiny_pipelines import tiny_flux, tiny_sd3, tiny_wan
@@ -146,3 +150,14 @@ def test_a_student_of_any_family_is_judged_against_its_teacher(
     drawn = load_draws(draws_path(tmp_path / "evaluation", "student_3")).images
     assert drawn.ndim == (5 if recipe.family == "wan" else 4)
     assert (tmp_path / "evaluation" / "grid.png").stat().st_size > 1000
+
+
+def test_the_chain_that_learns_is_the_chain_that_is_drawn(recipe: Recipe) -> None:
+    model = load_teacher(recipe)
+    batch = PromptSource(recipe).batch([0, 1])
+    context = StepContext(step=0, model=model, roles={STUDENT: model.transformer}, rewards=[])
+    start = begin(recipe, batch, context)
+    learning = model.decode(student_rollout(start, context).final)
+    scale = recipe.student_guidance_scale
+    drawn = draw(model, batch.prompts, batch.seeds, sigmas=start.sigmas, guidance_scale=scale, batch_size=2)
+    torch.testing.assert_close(learning, drawn)
