@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 
 from pipelines.errors import StepFailedError
+from pipelines.schedule_cli import schedule
+from pipelines.trigger_cli import trigger
 from rats_train.errors import RetryableError, UserError
 
 app = typer.Typer(
@@ -24,6 +26,8 @@ app = typer.Typer(
 )
 world = typer.Typer(help="The embedded world of emoji scenes.", no_args_is_help=True)
 app.add_typer(world, name="world")
+app.add_typer(schedule, name="schedule")
+app.add_typer(trigger, name="trigger")
 
 console = Console()
 errors = Console(stderr=True)

@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kfp.dsl import TaskConfig
+
 from components.shared.page import write_page
-from components.shared.process import limit_threads
+from components.shared.process import in_cluster, limit_threads
 from components.shared.summary import table, write_summary
 from components.shared.workspace import publish
 from rats_train.config import load_recipe
@@ -19,14 +21,11 @@ LOG = ("metrics.jsonl", "samples.jsonl", "watch.jsonl", "alarms.jsonl", "result.
 SHOWN = 10
 
 
-def train(recipe_path: Path, store: Path, folder: Path) -> None:
-    """Train in ``folder``, carrying on from its last checkpoint where there is one."""
-    from rats_train.engine.launch import launch
+def train(recipe_path: Path, store: Path, folder: Path, nodes: int, config: TaskConfig) -> None:
+    """Train in ``folder``, carrying on from its last checkpoint where there is one: here, or on a cluster."""
     from rats_train.evaluation.learning import read_learning
 
-    world_size = load_recipe(str(recipe_path)).training.world_size
-    limit_threads(world_size)
-    launch(recipe_path, store, folder, world_size)
+    _run(recipe_path, store, folder, nodes, config)
     for name in LOG:
         publish(folder / name, folder / "log" / name)
     learning = read_learning(folder)
@@ -39,9 +38,22 @@ def train(recipe_path: Path, store: Path, folder: Path) -> None:
     title = f"# {result['steps']} steps, final loss {result['final_loss']:.4f}{_in_short(learning)}"
     parts = [title, table(["at the last step", ""], list(numbers.items())), *_details(learning)]
     write_summary(folder, "\n\n".join(parts), numbers)
-    # They were for resuming; this training is over, and they weigh more than all the rest.
-    for name in ("checkpoints", "best"):
+    # They were for this training, which is over, and they weigh more than all the rest.
+    for name in ("checkpoints", "best", "inputs"):
         shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _run(recipe_path: Path, store: Path, folder: Path, nodes: int, config: TaskConfig) -> None:
+    world_size = load_recipe(str(recipe_path)).training.world_size
+    if in_cluster():
+        from components.train_student.launch_job import launch_job
+
+        launch_job(recipe_path, store, folder, world_size=world_size, nodes=nodes, config=config)
+    else:
+        from rats_train.engine.launch import launch
+
+        limit_threads(world_size)
+        launch(recipe_path, store, folder, world_size)
 
 
 def _in_short(learning: "Learning") -> str:
