@@ -16,6 +16,11 @@ Host = Annotated[
 Namespace = Annotated[str | None, typer.Option(help="Namespace of a server for several users.")]
 
 
+@schedule.callback()
+def group() -> None:
+    """With this, one command alone stays `rats schedule apply`."""
+
+
 @schedule.command(epilog="Example: [bold]rats schedule apply schedules.yaml --host http://localhost:8888[/bold]")
 def apply(
     file: Annotated[Path, typer.Argument(help="YAML file of schedules.")],

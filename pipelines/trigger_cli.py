@@ -12,6 +12,11 @@ from rats_train.errors import UserError
 trigger = typer.Typer(help="Retraining by itself, when a reward model has a new version.", no_args_is_help=True)
 
 
+@trigger.callback()
+def group() -> None:
+    """With this, one command alone stays `rats trigger serve`."""
+
+
 @trigger.command(epilog="Example: [bold]rats trigger serve trigger.yaml --state trigger.db[/bold]")
 def serve(
     file: Annotated[Path, typer.Argument(help="YAML file that says which reward retrains which recipe.")],

@@ -5,6 +5,7 @@
       - reward: hpsv2
         recipe: sd35_medium
         overrides: [training.steps=2000]
+        cluster: {nodes: 2, gpus_per_node: "8"}
 
 The secret of the webhook is no part of it: it comes from the environment, as ``RATS_WEBHOOK_SECRET``.
 """
@@ -25,13 +26,18 @@ SHORTEST_SECRET = 16
 
 
 class Retraining(BaseModel):
-    """A recipe that is trained again for each new version of a reward that it trains on."""
+    """A recipe that is trained again for each new version of a reward that it trains on.
+
+    Attributes:
+        cluster: parameters of the pipeline beside reward and recipe, such as ``gpus_per_node``.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     reward: str
     recipe: str
     overrides: list[str] = []
+    cluster: dict[str, str | int] = {}
 
 
 class Settings(BaseModel):
@@ -89,7 +95,7 @@ def parameters(retraining: Retraining, version: Version) -> dict[str, Any]:
         for spec in specs
     ]
     overrides = [*retraining.overrides, f"rewards.train={json.dumps(train)}"]
-    return {"reward": str(version), "recipe": retraining.recipe, "overrides": overrides}
+    return {**retraining.cluster, "reward": str(version), "recipe": retraining.recipe, "overrides": overrides}
 
 
 def _names(path: str | None, reward: str) -> bool:

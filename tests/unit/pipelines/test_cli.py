@@ -9,7 +9,10 @@ from typer.testing import CliRunner
 
 from pipelines.cli import app
 
-COMMANDS = ("plan", "run", "status", "evaluate", "package", "serve", "world build", "compile", "doctor")
+COMMANDS = (
+    "plan", "run", "status", "evaluate", "package", "serve", "world build", "compile", "doctor",
+    "schedule apply", "trigger serve", "cluster check",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -69,13 +69,13 @@ def test_a_second_apply_changes_nothing(apply, kfp):
 def test_a_change_replaces_and_what_an_interrupted_apply_left_goes(apply, kfp, change):
     apply(NIGHTLY)
     old = kfp.things["recurringruns"][0]
-    kfp.things["recurringruns"].append(old | {"recurring_run_id": "left over"})
+    kfp.things["recurringruns"].append(old | {"recurring_run_id": "left-over"})
     foreign = old | {"recurring_run_id": "foreign", "description": "made by hand"}
     kfp.things["recurringruns"].append(foreign)
     assert apply(NIGHTLY | change) == {"nightly": "replaced"}
     kept, made = kfp.things["recurringruns"]
     assert kept == foreign
-    assert made["recurring_run_id"] not in (old["recurring_run_id"], "left over")
+    assert made["recurring_run_id"] not in (old["recurring_run_id"], "left-over")
     assert apply(NIGHTLY | change) == {"nightly": "unchanged"}
 
 
