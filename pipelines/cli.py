@@ -180,7 +180,9 @@ def benchmark(
 
 @app.command("compile", epilog="Example: [bold]rats compile --out train_and_deploy.yaml[/bold]")
 def compile_(
-    pipeline: Annotated[str, typer.Argument(help="train_and_deploy or retrain_on_new_reward.")] = "train_and_deploy",
+    pipeline: Annotated[
+        str, typer.Argument(help="train_and_deploy, evaluate_only or retrain_on_new_reward.")
+    ] = "train_and_deploy",
     out: Annotated[Path | None, typer.Option(help="YAML file to write; named after the pipeline if not given.")] = None,
 ) -> None:
     """Write a pipeline as the YAML that a Kubeflow cluster takes."""

@@ -10,7 +10,7 @@ import yaml
 from pipelines.preflight import check_pipeline
 from rats_train.errors import UserError
 
-PIPELINES = ("train_and_deploy", "retrain_on_new_reward")
+PIPELINES = ("train_and_deploy", "evaluate_only", "retrain_on_new_reward")
 
 
 def compile_pipeline(out: Path, name: str = "train_and_deploy") -> Path:

@@ -10,6 +10,7 @@ def retrain_on_new_reward(
     reward: str,
     recipe: str = "emoji",
     overrides: list = [],  # noqa: B006 (KFP reads the default only)
+    force: str = "",
     nodes: int = 1,
     gpus_per_node: str = "0",
     memory_per_node: str = "16Gi",
@@ -23,6 +24,7 @@ def retrain_on_new_reward(
         reward: the version that started this, such as hpsv2@3; for people who look at the run.
         recipe: name of a packaged recipe, or path of a YAML file that every step can read.
         overrides: changes to the recipe; the trigger puts the new version of the reward here.
+        force: any word that was not used before, such as a date, does all the work again; empty reuses what is done.
         nodes: how many nodes of a cluster train together; training.world_size is spread over them.
         gpus_per_node: GPUs of each training node, and of the steps that draw and judge; "0" for none.
         memory_per_node: memory limit of each of them, such as "64Gi".
@@ -32,6 +34,7 @@ def retrain_on_new_reward(
     train_and_deploy(
         recipe=recipe,
         overrides=overrides,
+        force=force,
         nodes=nodes,
         gpus_per_node=gpus_per_node,
         memory_per_node=memory_per_node,

@@ -18,6 +18,7 @@ from pipelines.cluster import on_cluster, with_gpus, with_signing_key
 def train_and_deploy(
     recipe: str = "emoji",
     overrides: list = [],  # noqa: B006 (KFP reads the default only)
+    force: str = "",
     nodes: int = 1,
     gpus_per_node: str = "0",
     memory_per_node: str = "16Gi",
@@ -37,6 +38,7 @@ def train_and_deploy(
     Args:
         recipe: name of a packaged recipe, or path of a YAML file that every step can read.
         overrides: changes to the recipe, such as ["training.steps=20"].
+        force: any word that was not used before, such as a date, does all the work again; empty reuses what is done.
         nodes: how many nodes of a cluster train together; training.world_size is spread over them.
         gpus_per_node: GPUs of each training node, and of the steps that draw and judge; "0" for none.
         memory_per_node: memory limit of each of them, such as "64Gi".
@@ -44,7 +46,7 @@ def train_and_deploy(
 
     The last four say nothing to a laptop, where every step takes what there is.
     """
-    prepared = prepare(recipe=recipe, overrides=overrides)
+    prepared = prepare(recipe=recipe, overrides=overrides, force=force)
     # A recipe may name folders, whose content KFP's cache cannot see: always look again. The keys settle the rest.
     prepared.set_caching_options(enable_caching=False)
     keys, resolved = prepared.outputs, prepared.outputs["resolved"]

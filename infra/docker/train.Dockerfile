@@ -24,7 +24,7 @@ FROM ${PYTHON_IMAGE}
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev tini && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/rats /opt/rats
 ENV PATH=/opt/rats/bin:$PATH PYTHONUNBUFFERED=1 TOKENIZERS_PARALLELISM=false \
-    RATS_WORKSPACE=/workspace RATS_KEYS=/keys HOME=/tmp
+    RATS_WORKSPACE=/workspace RATS_CACHE=/workspace/rewards RATS_KEYS=/keys HOME=/tmp
 USER 10001:10001
 WORKDIR /workspace
 # Signals reach the steps, which save before they go.

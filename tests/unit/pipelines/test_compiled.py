@@ -109,7 +109,7 @@ def test_every_parameter_is_described_for_the_form(compiled):
 def test_the_pipeline_of_the_trigger_is_the_same_pipeline(tmp_path, compiled):
     path = compile_pipeline(tmp_path / "retrain.yaml", "retrain_on_new_reward")
     retrain = next(yaml.safe_load_all(path.read_text()))
-    assert set(PIPELINES) == {"train_and_deploy", "retrain_on_new_reward"}
+    assert set(PIPELINES) == {"train_and_deploy", "evaluate_only", "retrain_on_new_reward"}
     assert retrain["deploymentSpec"] == compiled["deploymentSpec"]
     nested = retrain["components"]["comp-train-and-deploy"]["dag"]["tasks"]
     assert nested == compiled["root"]["dag"]["tasks"]
