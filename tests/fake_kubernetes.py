@@ -34,6 +34,7 @@ class FakeKubernetes:
         requests: method and path of every call.
         outage: while set, every call is answered by 503.
         forbidden: while set, every call is answered by 403.
+        delay: seconds before a call is answered.
     """
 
     def __init__(self, folder: Path, described: dict[str, Any] | None = None) -> None:
@@ -44,6 +45,7 @@ class FakeKubernetes:
         self.created: list[dict[str, Any]] = []
         self.requests: list[tuple[str, str]] = []
         self.outage = self.forbidden = False
+        self.delay = 0.0
         self.lock = threading.RLock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -171,6 +173,7 @@ def _handler(cluster: FakeKubernetes) -> type[BaseHTTPRequestHandler]:
         def serve(self, work: Callable[[str, dict[str, list[str]]], tuple[int, Any]]) -> None:
             parts = urlsplit(self.path)
             cluster.requests.append((self.command, parts.path))
+            time.sleep(cluster.delay)
             if cluster.outage:
                 return self.answer(503, {"message": "no leader"})
             if cluster.forbidden:

@@ -182,7 +182,9 @@ def step(cluster, out):
 def test_a_terminated_run_deletes_its_job(cluster, tmp_path):
     process = step(cluster, tmp_path / "out")
     once(lambda: cluster.processes)
-    time.sleep(0.5)
+    # So that the signal comes while an answer is waited for, where nothing may mistake it for an outage.
+    cluster.delay = 1.0
+    time.sleep(3)
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 75

@@ -110,7 +110,11 @@ def test_the_pipeline_of_the_trigger_is_the_same_pipeline(tmp_path, compiled):
     path = compile_pipeline(tmp_path / "retrain.yaml", "retrain_on_new_reward")
     retrain = next(yaml.safe_load_all(path.read_text()))
     assert set(PIPELINES) == {"train_and_deploy", "evaluate_only", "retrain_on_new_reward"}
+    executors = retrain["deploymentSpec"]["executors"]
+    assert executors.pop("exec-report-retraining")["container"]["image"] == BASE_IMAGE
     assert retrain["deploymentSpec"] == compiled["deploymentSpec"]
+    ending = retrain["root"]["dag"]["tasks"]["report-retraining"]
+    assert ending["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
     nested = retrain["components"]["comp-train-and-deploy"]["dag"]["tasks"]
     assert nested == compiled["root"]["dag"]["tasks"]
     assert "defaultValue" not in retrain["root"]["inputDefinitions"]["parameters"]["reward"]
