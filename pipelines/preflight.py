@@ -31,9 +31,10 @@ def check_pipeline(spec: Mapping[str, Any]) -> None:
 def _traps(spec: Mapping[str, Any]) -> Iterator[str]:
     for name, executor in spec["deploymentSpec"]["executors"].items():
         yield from _executor_traps(name.removeprefix("exec-"), executor)
-    for dag in [spec["root"]["dag"], *(each["dag"] for each in spec["components"].values() if "dag" in each)]:
+    for component in [spec["root"], *(each for each in spec["components"].values() if "dag" in each)]:
+        dag, given = component["dag"], component.get("inputDefinitions", {}).get("parameters", {})
         for name, task in dag["tasks"].items():
-            yield from _task_traps(name, task)
+            yield from _task_traps(name, task, given)
         for name, output in dag.get("outputs", {}).get("artifacts", {}).items():
             if len(output.get("artifactSelectors", [])) > 1:
                 yield f"{name} is one of several artifacts, which the local runner cannot choose: hand on a parameter"
@@ -49,7 +50,11 @@ def _executor_traps(name: str, executor: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name} installs packages while it runs: put them into the image"
 
 
-def _task_traps(name: str, task: Mapping[str, Any]) -> Iterator[str]:
+def _task_traps(name: str, task: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+    for source in task.get("inputs", {}).get("parameters", {}).values():
+        asked = source.get("componentInputParameter")
+        if asked is not None and asked not in given:
+            yield f"{name} asks for {asked}, which KFP does not hand into its condition: set its resources by constants"
     for literal in _LITERAL.findall(task.get("triggerPolicy", {}).get("condition", "")):
         if not _TOKEN.fullmatch(literal):
             yield f'{name} compares with "{literal}", which the local runner reads as code: compare with a bare word'

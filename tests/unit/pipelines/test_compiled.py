@@ -135,6 +135,10 @@ def executor(spec):
     [
         (lambda spec: executor(spec).update(image="rats:latest"), "report names its image without a digest"),
         (lambda spec: executor(spec)["command"].append("pip install x"), "report installs packages"),
+        (
+            lambda spec: spec["components"]["comp-condition-2"]["inputDefinitions"]["parameters"].clear(),
+            "package-student asks for pipelinechannel--prepare-package_student, which KFP does not hand",
+        ),
         (lambda spec: spec["root"]["dag"]["tasks"]["report"].update(retryPolicy={}), "report is retried whatever"),
         (
             lambda spec: spec["root"]["dag"]["tasks"]["report"].update(triggerPolicy={"condition": "x == 'it is'"}),
