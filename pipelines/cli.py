@@ -13,8 +13,11 @@ import typer
 from rich.console import Console
 
 from pipelines import promotion_cli
+from pipelines.cluster_cli import cluster
 from pipelines.errors import StepFailedError
 from pipelines.reward_cli import reward
+from pipelines.schedule_cli import schedule
+from pipelines.trigger_cli import trigger
 from rats_train.errors import RetryableError, UserError
 
 app = typer.Typer(
@@ -27,6 +30,9 @@ app = typer.Typer(
 world = typer.Typer(help="The embedded world of emoji scenes.", no_args_is_help=True)
 app.add_typer(world, name="world")
 app.add_typer(reward, name="reward")
+app.add_typer(cluster, name="cluster")
+app.add_typer(schedule, name="schedule")
+app.add_typer(trigger, name="trigger")
 
 console = Console()
 errors = Console(stderr=True)
@@ -241,11 +247,16 @@ def benchmark(
 
 
 @app.command("compile", epilog="Example: [bold]rats compile --out train_and_deploy.yaml[/bold]")
-def compile_(out: Annotated[Path, typer.Option(help="YAML file to write.")] = Path("train_and_deploy.yaml")) -> None:
-    """Write the pipeline as the YAML that a Kubeflow cluster takes."""
+def compile_(
+    pipeline: Annotated[
+        str, typer.Argument(help="train_and_deploy, evaluate_only or retrain_on_new_reward.")
+    ] = "train_and_deploy",
+    out: Annotated[Path | None, typer.Option(help="YAML file to write; named after the pipeline if not given.")] = None,
+) -> None:
+    """Write a pipeline as the YAML that a Kubeflow cluster takes."""
     from pipelines.compiled import compile_pipeline
 
-    compile_pipeline(out)
+    out = compile_pipeline(out or Path(f"{pipeline}.yaml"), pipeline)
     console.print(f"Wrote {out}: upload it in the Kubeflow Pipelines UI, or with `kfp pipeline create`.")
 
 

@@ -13,7 +13,7 @@ from pipelines.doctor import Finding
 from pipelines.runs import read_run
 from rats_train.engine.failure import FAILURE
 from rats_train.engine.records import METRICS, read_lines
-from rats_train.errors import RetryableError, UserError
+from rats_train.errors import OutOfMemoryError, RetryableError, UserError
 from rats_train.evaluation.alarms import ALARMS, read_alarms
 from rats_train.evaluation.curves import crossing, read_curve, smooth
 from rats_train.evaluation.verdict import Reason, Verdict
@@ -86,7 +86,7 @@ def _failed_step(step: dict[str, Any]) -> Finding:
 
 
 def _cure(exit_code: int) -> str:
-    if exit_code == UserError.exit_code:
+    if exit_code in (UserError.exit_code, OutOfMemoryError.exit_code):
         return f"do what it says, then {_AGAIN}"
     if exit_code == RetryableError.exit_code:
         return _AGAIN

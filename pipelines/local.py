@@ -19,7 +19,7 @@ from pipelines.errors import StepFailedError
 from pipelines.runs import RESULTS, create_run, read_steps
 from pipelines.view import live_view
 from rats_train.config import load_recipe, recipe_digest
-from rats_train.errors import RetryableError, UserError
+from rats_train.errors import KNOWN, RetryableError
 from rats_train.files import read_json, write_json
 
 LOG = "pipeline.log"
@@ -130,7 +130,6 @@ def _failure(run: Path, cause: Exception) -> Exception:
         reason = "its process was killed, perhaps for want of memory; `rats run` again carries on where it stopped"
         return RetryableError(f"{step['name']}: {reason}.")
     reason = " ".join(step["error"].split())
-    kinds = {UserError.exit_code: UserError, RetryableError.exit_code: RetryableError}
-    if step["exit_code"] in kinds:
-        return kinds[step["exit_code"]](f"{step['name']}: {reason}")
+    if step["exit_code"] in KNOWN:
+        return KNOWN[step["exit_code"]](f"{step['name']}: {reason}")
     return StepFailedError(f"{step['name']} failed: {reason.rstrip('.')}. The whole log is {run / LOG}.")

@@ -13,6 +13,7 @@ def prepare(
     overrides: list,
     resolved: dsl.Output[dsl.Artifact],
     summary: dsl.Output[dsl.Markdown],
+    force: str = "",
 ) -> NamedTuple(
     "Keys",
     [
@@ -32,6 +33,7 @@ def prepare(
         overrides: changes such as "training.steps=20".
         resolved: the whole recipe as YAML, defaults included and registered rewards pinned by digest.
         summary: the recipe and the keys, to read.
+        force: any word that was not used before does all the work again.
 
     Returns:
         One content key a step; equal keys promise equal results.
@@ -45,7 +47,7 @@ def prepare(
 
     with recorded("prepare"):
         loaded = resolve(load_recipe(recipe, overrides))
-        keys = step_keys(loaded)
+        keys = step_keys(loaded, force)
         text = dump_recipe(loaded)
         atomic_write_text(resolved.path, text)
         title = f"# Recipe {loaded.name}, digest {recipe_digest(loaded)}"

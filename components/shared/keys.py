@@ -34,8 +34,8 @@ STEPS = (
 )
 
 
-def step_keys(recipe: Recipe) -> dict[str, str]:
-    """Key of every cached step, in the order of the pipeline.
+def step_keys(recipe: Recipe, force: str = "") -> dict[str, str]:
+    """Key of every cached step, in the order of the pipeline; with a word to ``force`` them, keys of its own.
 
     Raises:
         UserError: the teacher, a reward model or a prompts file is not there, or a remote reward lacks the gradient
@@ -68,7 +68,7 @@ def step_keys(recipe: Recipe) -> dict[str, str]:
     }
     keys: dict[str, str] = {}
     for step in STEPS:
-        keys[step] = content_key(step, content.get(step), before=list(keys.values()))
+        keys[step] = content_key(step, content.get(step), before=[*filter(None, [force]), *keys.values()])
     return keys
 
 

@@ -1,4 +1,6 @@
-"""A step's process: how many threads it takes, and that it ends when the run that started it is gone."""
+"""A step's process: how many threads it takes, and that it ends when the run that started it is gone, and
+whether a cluster runs it.
+"""
 
 import contextlib
 import os
@@ -30,6 +32,15 @@ def limit_threads(processes: int = 1) -> None:
     and they wait for each other.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // processes)))
+
+
+# Set by Kubernetes in every pod.
+CLUSTER_VARIABLE = "KUBERNETES_SERVICE_HOST"
+
+
+def in_cluster() -> bool:
+    """Whether a cluster runs this step; a local runner may live in a pod too, such as that of a notebook."""
+    return CLUSTER_VARIABLE in os.environ and RUNNER_VARIABLE not in os.environ
 
 
 # Long enough for training to write a checkpoint.

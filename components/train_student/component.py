@@ -4,29 +4,47 @@ from kfp import dsl
 
 from components.image import BASE_IMAGE
 
+# What the step is given goes on to the pods of its TrainJob; volumes and environment it needs as well.
+PASSED_ON = [
+    dsl.TaskConfigField.RESOURCES,
+    dsl.TaskConfigField.KUBERNETES_TOLERATIONS,
+    dsl.TaskConfigField.KUBERNETES_NODE_SELECTOR,
+    dsl.TaskConfigField.KUBERNETES_AFFINITY,
+    dsl.TaskConfigPassthrough(field=dsl.TaskConfigField.ENV, apply_to_task=True),
+    dsl.TaskConfigPassthrough(field=dsl.TaskConfigField.KUBERNETES_VOLUMES, apply_to_task=True),
+]
 
-@dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
+
+@dsl.component(base_image=BASE_IMAGE, install_kfp_package=False, task_config_passthroughs=PASSED_ON)
 def train_student(
     key: str,
     recipe: dsl.Input[dsl.Artifact],
     store: dsl.Input[dsl.Dataset],
+    task_config: dsl.TaskConfig,
     student: dsl.Output[dsl.Model],
     log: dsl.Output[dsl.Artifact],
     curves: dsl.Output[dsl.HTML],
     summary: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
+    nodes: int = 1,
 ) -> None:
     """Train the student with DeepSpeed under torchrun; a killed attempt is resumed from its last checkpoint.
+
+    On a laptop torchrun starts here. In a cluster this step starts a Kubeflow TrainJob, waits for it, and deletes it
+    when the run is terminated.
 
     Args:
         key: content key of this step, from prepare.
         recipe: the resolved recipe.
         store: the teacher's trajectories.
+        task_config: resources, tolerations, node selector, affinity, environment and volumes of this task, which the
+            backend fills in and the pods of the training get; empty on a laptop.
         student: a stock diffusers folder that carries its few-step schedule.
         log: losses, rewards and gate of every step and of every sample, the held-out watch, and alarms.
         curves: the same, as figures.
         summary: how the training ended, to read.
         metrics: final loss, rewards and gate.
+        nodes: how many nodes of a cluster train together; training.world_size processes are spread over them.
     """
     from pathlib import Path
 
@@ -36,7 +54,7 @@ def train_student(
     def work(folder: Path, progress: Progress) -> None:
         from components.train_student.work import train
 
-        train(Path(recipe.path), Path(store.path), folder)
+        train(Path(recipe.path), Path(store.path), folder, nodes, task_config)
 
     outputs = {"student": student.path, "log": log.path, "curves.html": curves.path, "summary.md": summary.path}
     folder = run_step("train_student", key, work, outputs, resumes=True)

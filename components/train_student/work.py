@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kfp.dsl import TaskConfig
+
 from components.shared.page import write_page
-from components.shared.process import limit_threads
+from components.shared.process import in_cluster, limit_threads
 from components.shared.summary import table, write_summary
 from components.shared.workspace import publish
 from rats_train.config import load_recipe
@@ -20,17 +22,11 @@ LOG = ("metrics.jsonl", "samples.jsonl", "watch.jsonl", "alarms.jsonl", OUTAGES,
 SHOWN = 10
 
 
-def train(recipe_path: Path, store: Path, folder: Path) -> None:
-    """Train in ``folder``, carrying on from its last checkpoint where there is one."""
-    from components.shared.reward_files import fetch_rewards
-    from rats_train.engine.launch import launch
+def train(recipe_path: Path, store: Path, folder: Path, nodes: int, config: TaskConfig) -> None:
+    """Train in ``folder``, carrying on from its last checkpoint where there is one: here, or on a cluster."""
     from rats_train.evaluation.learning import read_learning
 
-    recipe = load_recipe(str(recipe_path))
-    fetch_rewards(recipe)
-    world_size = recipe.training.world_size
-    limit_threads(world_size)
-    launch(recipe_path, store, folder, world_size)
+    _run(recipe_path, store, folder, nodes, config)
     for name in LOG:
         publish(folder / name, folder / "log" / name)
     learning = read_learning(folder)
@@ -44,9 +40,26 @@ def train(recipe_path: Path, store: Path, folder: Path) -> None:
     last_step = table(["at the last step", ""], list(numbers.items()))
     parts = [title, last_step, *_waits(folder / OUTAGES), *_details(learning)]
     write_summary(folder, "\n\n".join(parts), numbers)
-    # They were for resuming; this training is over, and they weigh more than all the rest.
-    for name in ("checkpoints", "best"):
+    # They were for this training, which is over, and they weigh more than all the rest.
+    for name in ("checkpoints", "best", "inputs"):
         shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _run(recipe_path: Path, store: Path, folder: Path, nodes: int, config: TaskConfig) -> None:
+    from components.shared.reward_files import fetch_rewards
+
+    recipe = load_recipe(str(recipe_path))
+    fetch_rewards(recipe)
+    world_size = recipe.training.world_size
+    if in_cluster():
+        from components.train_student.launch_job import launch_job
+
+        launch_job(recipe_path, store, folder, world_size=world_size, nodes=nodes, config=config)
+    else:
+        from rats_train.engine.launch import launch
+
+        limit_threads(world_size)
+        launch(recipe_path, store, folder, world_size)
 
 
 def _in_short(learning: "Learning") -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rats_train.errors import RetryableError, UserError
+from rats_train.errors import KNOWN, RetryableError
 from rats_train.files import read_json, write_json
 
 FAILURE = "failure.json"
@@ -24,6 +24,7 @@ def raise_failure(out: Path) -> None:
 
     Raises:
         UserError: it was a person's mistake.
+        OutOfMemoryError: its memory was too small.
         RetryableError: it was stopped, or ended without a word, as a process does that was killed.
         RuntimeError: it met an error in the code.
     """
@@ -33,7 +34,6 @@ def raise_failure(out: Path) -> None:
             "run the same command again to go on from the last checkpoint."
         )
     failure = read_json(out / FAILURE)
-    for kind in (UserError, RetryableError):
-        if failure["exit_code"] == kind.exit_code:
-            raise kind(failure["message"])
+    if failure["exit_code"] in KNOWN:
+        raise KNOWN[failure["exit_code"]](failure["message"])
     raise RuntimeError(f"Training failed: {failure['message']} (log: {out / LOG})")

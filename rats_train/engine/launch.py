@@ -41,8 +41,8 @@ def launch(recipe: str | Path, store: str | Path | None, out: str | Path, world_
         )
         with _signals_passed_on(process):
             while _still_running(process):
-                _show(out, report)
-        _show(out, report)
+                show_progress(out, report)
+        show_progress(out, report)
     if process.returncode:
         raise_failure(out)
     return out
@@ -86,7 +86,8 @@ def _still_running(process: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def _show(out: Path, report: ProgressReport) -> None:
+def show_progress(out: Path, report: ProgressReport) -> None:
+    """Report how far the training in ``out`` says it is, on whatever machine it runs."""
     if (out / PROGRESS).is_file():
         now = read_json(out / PROGRESS)
         if "waiting_for" in now:

@@ -6,14 +6,10 @@ from contextlib import contextmanager
 import torch
 
 from rats_train.config import Recipe
-from rats_train.errors import UserError
+from rats_train.errors import OutOfMemoryError
 from rats_train.phases import failed_phase
 
 _SUGGESTED = 3
-
-
-class OutOfMemoryError(UserError):
-    """Too much was asked of this machine's memory."""
 
 
 @contextmanager

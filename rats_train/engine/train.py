@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node 2 -m rats_train.engine.train --recipe emoji --store runs/trajectories --out runs/training
 
-Ends with status 0 when the student is written, 2 for a mistake in what it was given, and 75 when it was asked to stop
-(SIGTERM) and the same command will carry on.
+Ends with status 0 when the student is written, 2 for a mistake in what it was given, 3 where memory ran out, and 75
+when it was asked to stop (SIGTERM) and the same command will carry on.
 """
 
 import argparse

@@ -14,7 +14,7 @@ from rats_train.engine.checkpoints import Checkpoints, full_disk_explained
 from rats_train.engine.guards import Guards
 from rats_train.engine.identity import Identity
 from rats_train.engine.joint_reward import load_joint_rewards
-from rats_train.engine.memory import OutOfMemoryError, out_of_memory_explained
+from rats_train.engine.memory import out_of_memory_explained
 from rats_train.engine.outages import Outages
 from rats_train.engine.previews import PREVIEWED, preview_columns, save_preview
 from rats_train.engine.ranks import Ranks
@@ -22,7 +22,7 @@ from rats_train.engine.records import METRICS, Records, read_lines
 from rats_train.engine.roles import SERVED, Roles
 from rats_train.engine.stop import StopRequest
 from rats_train.engine.watch import Watch
-from rats_train.errors import RetryableError, UserError
+from rats_train.errors import OutOfMemoryError, RetryableError, UserError
 from rats_train.evaluation.heldout import watch_prompts
 from rats_train.files import write_json
 from rats_train.learning_rate import learning_rate

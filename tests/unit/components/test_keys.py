@@ -54,6 +54,14 @@ def test_a_part_of_the_recipe_changes_its_step_and_all_after_it(recipe, override
     assert changed(recipe(), recipe(override)) == STEPS[STEPS.index(first) :]
 
 
+def test_a_new_word_forces_every_step_and_the_same_word_none(tmp_path, recipe):
+    loaded = load_recipe("emoji")
+    plain, forced = step_keys(loaded), step_keys(loaded, "monday")
+    assert changed(plain, forced) == STEPS
+    assert step_keys(loaded, "monday") == forced
+    assert step_keys(loaded, "") == plain
+
+
 def test_trainings_of_several_seeds_share_the_rollouts_of_a_named_one(recipe):
     first, second = (recipe("trajectories.seed=3", f"seed={seed}") for seed in (3, 4))
     assert changed(first, second) == STEPS[STEPS.index("train_student") :]

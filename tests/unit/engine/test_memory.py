@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from rats_train.config import Recipe
-from rats_train.engine.memory import OutOfMemoryError, out_of_memory_explained, remedies
+from rats_train.engine.memory import out_of_memory_explained, remedies
+from rats_train.errors import OutOfMemoryError
 from rats_train.phases import phase
 
 RECIPE = Recipe.model_validate({"name": "tiny", "rewards": {"train": [{"name": "a", "path": "a"}]}})

@@ -1,23 +1,39 @@
 """The pipeline compiles to YAML that KFP's own schema accepts, strictly."""
 
+import copy
 import re
 
 import pytest
 import yaml
 from google.protobuf import json_format
+from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.image import BASE_IMAGE
 from components.shared.keys import STEPS as KEYED
-from pipelines.compiled import compile_pipeline
+from pipelines.compiled import PIPELINES, compile_pipeline
 from pipelines.plan import FEEDS
+from pipelines.preflight import check_pipeline
 from pipelines.runs import STEPS
+from rats_train.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
+def documents(tmp_path_factory):
     path = compile_pipeline(tmp_path_factory.mktemp("compiled") / "folder" / "pipeline.yaml")
-    return yaml.safe_load(path.read_text())
+    return list(yaml.safe_load_all(path.read_text()))
+
+
+@pytest.fixture(scope="module")
+def compiled(documents):
+    return documents[0]
+
+
+@pytest.fixture(scope="module")
+def options(documents):
+    """What Kubernetes is told, by step."""
+    executors = documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    return {name.removeprefix("exec-").replace("-", "_"): values for name, values in executors.items()}
 
 
 def parse(document):
@@ -60,3 +76,81 @@ def test_the_docstring_numbers_the_steps_that_run():
     assert numbered == [str(number + 1) for number in range(len(STEPS))]
     assert tuple(FEEDS) == STEPS
     assert tuple(step for step in STEPS if step not in ("prepare", "promote_student")) == KEYED
+
+
+def test_every_step_shares_the_workspace_and_knows_the_tracker(options):
+    for step in (*STEPS, "keep_champion"):
+        assert options[step]["pvcMount"][0]["mountPath"] == "/workspace"
+        assert options[step]["pvcMount"][0]["pvcNameParameter"]["componentInputParameter"].endswith("workspace_claim")
+        assert options[step]["configMapAsEnv"][0]["keyToEnv"][0]["envVar"] == "MLFLOW_TRACKING_URI"
+
+
+def test_the_schema_of_kubernetes_options_accepts_them(options):
+    for values in options.values():
+        json_format.ParseDict(values, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
+    with pytest.raises(json_format.ParseError, match="planted"):
+        json_format.ParseDict({"planted": 1}, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
+
+
+def test_the_training_is_given_what_its_task_is_given(compiled, options):
+    resources = compiled["deploymentSpec"]["executors"]["exec-train-student"]["container"]["resources"]
+    assert "gpus_per_node" in resources["accelerator"]["resourceCount"]
+    assert "memory_per_node" in resources["resourceMemoryLimit"]
+    assert options["train_student"]["tolerations"][0]["key"] == "nvidia.com/gpu"
+    passed = compiled["components"]["comp-train-student"]["taskConfigPassthroughs"]
+    assert {"RESOURCES", "KUBERNETES_VOLUMES", "ENV", "KUBERNETES_TOLERATIONS"} <= {each["field"] for each in passed}
+
+
+def test_every_parameter_is_described_for_the_form(compiled):
+    for name, parameter in compiled["root"]["inputDefinitions"]["parameters"].items():
+        assert parameter.get("description"), name
+
+
+def test_the_pipeline_of_the_trigger_is_the_same_pipeline(tmp_path, compiled):
+    path = compile_pipeline(tmp_path / "retrain.yaml", "retrain_on_new_reward")
+    retrain = next(yaml.safe_load_all(path.read_text()))
+    assert set(PIPELINES) == {"train_and_deploy", "evaluate_only", "retrain_on_new_reward"}
+    executors = retrain["deploymentSpec"]["executors"]
+    assert executors.pop("exec-report-retraining")["container"]["image"] == BASE_IMAGE
+    assert retrain["deploymentSpec"] == compiled["deploymentSpec"]
+    ending = retrain["root"]["dag"]["tasks"]["report-retraining"]
+    assert ending["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
+    nested = retrain["components"]["comp-train-and-deploy"]["dag"]["tasks"]
+    assert nested == compiled["root"]["dag"]["tasks"]
+    assert "defaultValue" not in retrain["root"]["inputDefinitions"]["parameters"]["reward"]
+
+
+def planted(compiled, change):
+    spec = copy.deepcopy(compiled)
+    change(spec)
+    return spec
+
+
+def executor(spec):
+    return spec["deploymentSpec"]["executors"]["exec-report"]["container"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda spec: executor(spec).update(image="rats:latest"), "report names its image without a digest"),
+        (lambda spec: executor(spec)["command"].append("pip install x"), "report installs packages"),
+        (
+            lambda spec: spec["components"]["comp-condition-2"]["inputDefinitions"]["parameters"].clear(),
+            "package-student asks for pipelinechannel--prepare-package_student, which KFP does not hand",
+        ),
+        (lambda spec: spec["root"]["dag"]["tasks"]["report"].update(retryPolicy={}), "report is retried whatever"),
+        (
+            lambda spec: spec["root"]["dag"]["tasks"]["report"].update(triggerPolicy={"condition": "x == 'it is'"}),
+            'compares with "it is"',
+        ),
+        (
+            lambda spec: spec["root"]["dag"].update(outputs={"artifacts": {"x": {"artifactSelectors": [1, 2]}}}),
+            "x is one of several artifacts",
+        ),
+    ],
+)
+def test_every_trap_is_refused(compiled, change, said):
+    check_pipeline(compiled)
+    with pytest.raises(UserError, match=said):
+        check_pipeline(planted(compiled, change))

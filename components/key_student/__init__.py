@@ -1,0 +1,1 @@
+"""The key of an evaluation of any student."""

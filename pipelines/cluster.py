@@ -1,0 +1,35 @@
+"""What a step needs in a cluster: the workspace that all steps share, the tracker's address, keys, GPUs.
+
+None of it has an effect in KFP's local runner, so the pipeline object stays one.
+"""
+
+from kfp import kubernetes
+from kfp.dsl import PipelineTask
+
+# Where the image (infra/docker) lets RATS_WORKSPACE and RATS_KEYS point.
+WORKSPACE, KEYS = "/workspace", "/keys"
+ENVIRONMENT = "rats-environment"
+SIGNING_KEY = "rats-signing-key"
+_GPU = "nvidia.com/gpu"
+
+
+def on_cluster(claim: str, *tasks: PipelineTask) -> None:
+    """Let steps share the ReadWriteMany claim ``claim``, and know where MLflow is."""
+    for task in tasks:
+        kubernetes.mount_pvc(task, pvc_name=claim, mount_path=WORKSPACE)
+        kubernetes.use_config_map_as_env(task, ENVIRONMENT, {"MLFLOW_TRACKING_URI": "MLFLOW_TRACKING_URI"})
+
+
+def with_gpus(gpus: str, memory: str, *tasks: PipelineTask) -> None:
+    """Give steps ``gpus`` GPUs, possibly none, and ``memory`` such as 64Gi; let them run on tainted GPU nodes."""
+    for task in tasks:
+        task.set_accelerator_type(_GPU).set_accelerator_limit(gpus).set_memory_limit(memory)
+        kubernetes.add_toleration(task, key=_GPU, operator="Exists", effect="NoSchedule")
+        # Data loaders and NCCL talk through shared memory, of which a container has 64 MiB by itself.
+        kubernetes.empty_dir_mount(task, volume_name="shm", mount_path="/dev/shm", medium="Memory")
+
+
+def with_signing_key(*tasks: PipelineTask) -> None:
+    """Let steps that sign or check packages read the keys."""
+    for task in tasks:
+        kubernetes.use_secret_as_volume(task, SIGNING_KEY, KEYS)
