@@ -88,17 +88,19 @@ def reward_hacking(points: Sequence[WatchPoint]) -> Alarm | None:
 
 
 def diversity_collapse(points: Sequence[WatchPoint]) -> Alarm | None:
-    """Images of one prompt have come to resemble each other: less than half of the first look's distance, twice."""
+    """Images of one prompt have come to resemble each other: less than half of the first look's distance, twice.
+
+    By every measure at once: the distance in a reward's features also falls where mistakes become rare, for they lie
+    far from right pictures.
+    """
+    metrics = points[0].of_kind("diversity") if points else []
     for end in range(_LOOKS + 1, len(points) + 1):
         first, last = points[0], points[end - _LOOKS : end]
-        for metric in first.of_kind("diversity"):
-            if all(point.mean(metric) < KEPT_DIVERSITY * first.mean(metric) for point in last):
-                seen = (
-                    f"{metric} between seeds of one prompt fell from {first.mean(metric):.3f} at step {first.step} to "
-                    f"{last[-1].mean(metric):.3f}: other seeds draw nearly the same picture."
-                )
-                cure = "Raise method.alpha or method.tau, so that the teacher holds on longer, or train for less."
-                return Alarm("diversity collapse", last[-1].step, seen, cure)
+        if metrics and all(_collapsed(first, point, metric) for point in last for metric in metrics):
+            fell = (f"{name} fell from {first.mean(name):.3f} to {last[-1].mean(name):.3f}" for name in metrics)
+            seen = f"Between seeds of one prompt {', '.join(fell)}: other seeds draw nearly the same picture."
+            cure = "Raise method.alpha or method.tau, so that the teacher holds on longer, or train for less."
+            return Alarm("diversity collapse", last[-1].step, seen, cure)
     return None
 
 
@@ -128,6 +130,10 @@ def exploding_gradients(steps: Values, norms: Values, name: str = "grad_norm") -
     seen = f"{name} rose from {early:.3g} over the first {_EARLY} steps to {recent[high[0]]:.3g}, before clipping."
     cure = "Lower training.learning_rate, or set method.backprop_steps so that the reward reaches through fewer steps."
     return Alarm("exploding gradients", int(steps[_EARLY + _RECENT - 1 + high[0]]), seen, cure)
+
+
+def _collapsed(first: WatchPoint, now: WatchPoint, metric: str) -> bool:
+    return now.mean(metric) < KEPT_DIVERSITY * first.mean(metric)
 
 
 def _explosion(lines: Sequence[Mapping[str, Any]], name: str) -> Alarm | None:

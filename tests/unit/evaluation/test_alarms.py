@@ -6,11 +6,14 @@ import pytest
 from rats_train.evaluation.alarms import Alarm, exploding_gradients, find_alarms
 from rats_train.evaluation.watched import WatchPoint
 
-KINDS = {"a": "trained", "b": "heldout", "all_correct": "verifier", "diversity_pixels": "diversity"}
+KINDS = {
+    **{"a": "trained", "b": "heldout", "all_correct": "verifier"},
+    **{"diversity_pixels": "diversity", "diversity_features": "diversity"},
+}
 PROMPTS, LOOKS, STEPS = 32, 13, 300
 
 
-def watch(seed=0, trained=None, heldout=None, correct=None, diversity=None, wiggle=0.004, jitter=0.03):
+def watch(seed=0, trained=None, heldout=None, correct=None, diversity=None, features=None, wiggle=0.004, jitter=0.03):
     """Looks of a run: curves by metric, on prompts of very different rewards, with the noise of real checkpoints."""
     rng = np.random.default_rng(seed)
     progress = 1 - np.exp(-np.arange(LOOKS) / 4)
@@ -19,6 +22,7 @@ def watch(seed=0, trained=None, heldout=None, correct=None, diversity=None, wigg
         "b": 0.45 + 0.12 * progress if heldout is None else heldout,
         "diversity_pixels": 0.2 - 0.05 * progress if diversity is None else diversity,
     }
+    features = 0.2 - 0.05 * progress if features is None else features
     levels = {name: rng.normal(0, 0.12 if name in "ab" else 0.02, PROMPTS) for name in curves}
     right = 0.2 + 0.3 * progress if correct is None else correct
     points = []
@@ -27,9 +31,15 @@ def watch(seed=0, trained=None, heldout=None, correct=None, diversity=None, wigg
             name: curve[look] + levels[name] + rng.normal(0, wiggle) + rng.normal(0, jitter, PROMPTS)
             for name, curve in curves.items()
         }
+        values["diversity_features"] = features[look] + np.random.default_rng([seed, look]).normal(0, jitter, PROMPTS)
         values["all_correct"] = rng.binomial(2, right[look], PROMPTS) / 2
         points.append(WatchPoint(25 * look, 5, KINDS, {"a": 1.0, "b": 1.0}, values, 1.0))
     return points
+
+
+def falling_watch():
+    falling = 0.2 * 0.8 ** np.arange(LOOKS)
+    return watch(diversity=falling, features=falling)
 
 
 def steps(seed=0, gate=None, norm=None):
@@ -96,7 +106,8 @@ def test_reward_hacking_from_the_first_look_on() -> None:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_diversity_collapse(seed) -> None:
-    (alarm,) = find_alarms(steps(seed), watch(seed, diversity=0.2 * 0.85 ** np.arange(LOOKS)))
+    falling = 0.2 * 0.85 ** np.arange(LOOKS)
+    (alarm,) = find_alarms(steps(seed), watch(seed, diversity=falling, features=falling))
     assert alarm.name == "diversity collapse"
     assert 25 * 5 <= alarm.step <= 25 * 7
 
@@ -104,7 +115,12 @@ def test_diversity_collapse(seed) -> None:
 def test_one_look_without_diversity_is_no_collapse() -> None:
     diversity = np.full(LOOKS, 0.2)
     diversity[6] = 0.02
-    assert find_alarms([], watch(diversity=diversity)) == []
+    assert find_alarms([], watch(diversity=diversity, features=diversity)) == []
+
+
+@pytest.mark.parametrize("measure", ["diversity", "features"])
+def test_pictures_that_differ_by_one_measure_are_no_collapse(measure) -> None:
+    assert find_alarms([], watch(**{measure: 0.2 * 0.85 ** np.arange(LOOKS)})) == []
 
 
 @pytest.mark.parametrize(("level", "said"), [(0.004, "below 0.05"), (0.997, "above 0.95")])
@@ -140,7 +156,7 @@ def test_gradients_of_every_role_are_looked_at_and_slow_growth_too() -> None:
 
 
 def test_a_finding_stays_the_same_while_the_curve_grows() -> None:
-    lines, points = steps(gate=np.full(STEPS, 0.004)), watch(diversity=0.2 * 0.8 ** np.arange(LOOKS))
+    lines, points = steps(gate=np.full(STEPS, 0.004)), falling_watch()
     whole = find_alarms(lines, points)
     assert names(whole) == ["dead gate", "diversity collapse"]
     for done in range(0, STEPS + 1, 25):
