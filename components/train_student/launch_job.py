@@ -122,27 +122,10 @@ def _start(jobs: TrainJobs, manifest: dict[str, Any], out: Path, every: float, c
 
 def _wait(jobs: TrainJobs, name: str, out: Path, every: float, console: Console) -> None:
     """Show logs and progress until the job is over."""
-    seen: dict[str, Pod] = {}
-    said = ""
-    answered = time.monotonic()
-    logs = PodLogs(jobs.log_lines, out / LOG)
+    logs, seen, said = PodLogs(jobs.log_lines, out / LOG), dict[str, Pod](), ""
+    end: dict[str, Any] = {}
     with ProgressReport("training", console) as report:
-        while True:
-            try:
-                job, pods = jobs.find(name), jobs.pods(name)
-            except StoppedError:
-                raise
-            except RetryableError:
-                # The job trains on while nobody answers; giving up would delete it.
-                if time.monotonic() - answered > SECONDS_WITHOUT_ANSWER:
-                    raise
-                time.sleep(every)
-                continue
-            answered = time.monotonic()
-            if job is None:
-                raise StoppedError(
-                    f"TrainJob {name} was deleted; run the step again to go on from the last checkpoint."
-                )
+        for job, pods in _looks(jobs, name, every):
             seen |= {pod_name(pod): pod for pod in pods}
             logs.follow(pods)
             show_progress(out, report)
@@ -151,18 +134,43 @@ def _wait(jobs: TrainJobs, name: str, out: Path, every: float, console: Console)
             said = waits
             if end := _end(job):
                 break
-            time.sleep(every)
         logs.drain()
         show_progress(out, report)
     if end["type"] == "Failed":
         raise_end(seen.values(), out, end.get("message", ""))
 
 
-def _end(job: dict[str, Any]) -> dict[str, Any] | None:
-    """The condition that says that the job is over; None while it is not."""
+def _looks(jobs: TrainJobs, name: str, every: float) -> Iterator[tuple[dict[str, Any], list[Pod]]]:
+    """The job and its pods as they are now, again and again; an API server that does not answer is waited for.
+
+    The job trains on while nobody answers; giving up at once would delete it.
+
+    Raises:
+        StoppedError: somebody deleted the job.
+        RetryableError: nobody answered for `SECONDS_WITHOUT_ANSWER`.
+    """
+    answered = time.monotonic()
+    while True:
+        try:
+            job, pods = jobs.find(name), jobs.pods(name)
+        except StoppedError:
+            raise
+        except RetryableError:
+            if time.monotonic() - answered > SECONDS_WITHOUT_ANSWER:
+                raise
+        else:
+            if job is None:
+                raise StoppedError(f"TrainJob {name} was deleted; run the step again to go on where it was.")
+            answered = time.monotonic()
+            yield job, pods
+        time.sleep(every)
+
+
+def _end(job: dict[str, Any]) -> dict[str, Any]:
+    """The condition that says that the job is over; empty while it is not."""
     conditions = job.get("status", {}).get("conditions", [])
     over = [each for each in conditions if each["type"] in ("Complete", "Failed") and each["status"] == "True"]
-    return over[0] if over else None
+    return over[0] if over else {}
 
 
 def _step(out: Path) -> int:

@@ -61,7 +61,7 @@ class Ledger:
         with self._transaction() as connection:
             connection.execute("delete from deliveries where received < ?", (forget_before,))
             new = connection.execute("insert or ignore into deliveries values (?, ?)", (delivery, now)).rowcount
-            if new and version:
+            if version:
                 self._add(connection, version)
             return bool(new)
 

@@ -3,6 +3,7 @@
 The webhook only writes down what it is told; a lost, late or refused delivery costs the time to the next look.
 """
 
+import asyncio
 import json
 import logging
 import threading
@@ -65,12 +66,20 @@ class Watcher:
         while not self._over.is_set():
             self._woken.clear()
             try:
-                look(self._settings, self._versions_of, self._ledger)
-                self.last_look = time.time()
-            except RetryableError as error:
-                _log.error("%s", error)
-            start_waiting(self._settings, self._ledger, self._server, self._package)
+                self._look()
+            except Exception:
+                # A fault of ours must not end the watch in silence: it is tried again, and the log tells.
+                _log.exception("this look failed")
             self._woken.wait(self._settings.poll_seconds)
+
+    def _look(self) -> None:
+        """Learn of new versions, and start what waits whether or not the registry answered."""
+        try:
+            look(self._settings, self._versions_of, self._ledger)
+            self.last_look = time.time()
+        except RetryableError as error:
+            _log.error("%s", error)
+        start_waiting(self._settings, self._ledger, self._server, self._package)
 
 
 def make_app(settings: Settings, ledger: Ledger, watcher: Watcher, secret: str) -> FastAPI:
@@ -96,7 +105,7 @@ def make_app(settings: Settings, ledger: Ledger, watcher: Watcher, secret: str) 
             _log.warning("delivery refused: %s", error)
             return Response(status_code=401)
         version = _told(json.loads(body), settings)
-        if not ledger.receive(delivery, version, now, now - 3 * VALID_SECONDS):
+        if not await asyncio.to_thread(ledger.receive, delivery, version, now, now - 3 * VALID_SECONDS):
             _log.warning("delivery %s came again", delivery)
             return Response(status_code=409)
         if version:

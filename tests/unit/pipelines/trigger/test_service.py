@@ -116,6 +116,13 @@ def test_what_is_not_ours_starts_nothing(client, server, body):
     assert server.started == []
 
 
+def test_a_fault_in_one_look_does_not_end_the_watch(client, server, registry):
+    registry.versions = None
+    time.sleep(0.5)
+    registry.versions = [1, 2]
+    once(lambda: server.started == ["retrain on a@2"])
+
+
 def test_an_outage_of_the_registry_is_outlasted(client, server, registry):
     registry.down = True
     assert deliver(client, event(2)) == 202
