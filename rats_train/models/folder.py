@@ -4,6 +4,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import safe_open
+
 from rats_train.errors import UserError
 from rats_train.files import read_json
 from rats_train.resolution import Resolution
@@ -48,6 +51,20 @@ class PipelineFolder:
             raise UserError(f"{self.path} has no {component}/{name}: the folder is incomplete, copy it again.")
         config: dict[str, Any] = read_json(file)
         return config
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision in which its transformer lies.
+
+        Raises:
+            UserError: there are no weights as safetensors.
+        """
+        for file in sorted((self.path / "transformer").glob("*.safetensors")):
+            with safe_open(file, framework="pt") as weights:
+                for name in weights.keys():  # noqa: SIM118 (it is no mapping)
+                    dtype: torch.dtype = weights.get_tensor(name).dtype
+                    return dtype
+        raise UserError(f"{self.path} has no transformer/*.safetensors: the folder is incomplete, copy it again.")
 
     @cached_property
     def vae_scale_factor(self) -> int:

@@ -15,9 +15,11 @@ from rats_train.errors import UserError
 from rats_train.files import write_json
 from rats_train.models.adapter_file import ADAPTER_FILE
 from rats_train.models.base import PromptEmbeds, concatenated
-from rats_train.models.folder import STUDENT_CARD
+from rats_train.models.folder import STUDENT_CARD, PipelineFolder
 from rats_train.models.schedule import Schedule
 from rats_train.resolution import Resolution
+
+_COPIED = {".safetensors", ".json"}
 
 
 class PipelineModel(ABC):
@@ -118,17 +120,22 @@ class PipelineModel(ABC):
 
         ``state_dict`` replaces the transformer's weights; None saves those loaded. ``guidance_scale`` is the one to
         draw with. ``lora`` is the adapter that made the weights, if one did, for ``load_lora_weights(path)`` on the
-        teacher. The folder appears whole.
+        teacher. The folder appears whole. Its parts lie in the precision in which the teacher's folder has them,
+        whatever they were trained in, so that it can be loaded as that can.
         """
-        path = Path(path)
+        path, teacher = Path(path), PipelineFolder(self._pipeline.name_or_path)
         path.parent.mkdir(parents=True, exist_ok=True)
         parts = {
             **self._pipeline.components,
-            "transformer": self._with_weights(state_dict),
+            "transformer": self._with_weights(state_dict, teacher.dtype),
             "scheduler": self._schedule.ending_at(terminal_sigma).scheduler(),
         }
         scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
         type(self._pipeline)(**parts).save_pretrained(scratch, safe_serialization=True)
+        for name, part in parts.items():
+            if isinstance(part, nn.Module) and name != "transformer":
+                shutil.rmtree(scratch / name)
+                shutil.copytree(teacher.path / name, scratch / name, ignore=_other_than_weights_and_configs)
         if lora is not None:
             self._pipeline.save_lora_weights(scratch, transformer_lora_layers=lora)
         card: dict[str, Any] = {
@@ -143,12 +150,10 @@ class PipelineModel(ABC):
             shutil.rmtree(path)
         scratch.replace(path)
 
-    def _with_weights(self, state_dict: dict[str, Tensor] | None) -> nn.Module:
-        if state_dict is None:
-            return self.transformer
+    def _with_weights(self, state_dict: dict[str, Tensor] | None, dtype: torch.dtype) -> nn.Module:
         own = self._pipeline.transformer
-        transformer: nn.Module = type(own).from_config(own.config).to(own.dtype)
-        transformer.load_state_dict(state_dict)
+        transformer: nn.Module = type(own).from_config(own.config).to(dtype)
+        transformer.load_state_dict(self.transformer.state_dict() if state_dict is None else state_dict)
         return transformer
 
 
@@ -184,3 +189,8 @@ def to_unit_range(pixels: Tensor) -> Tensor:
     """Pixels from a decoder's [-1, 1] in [0, 1], float32; the gradient passes straight through the clamp."""
     image: Tensor = _StraightThroughClamp.apply(pixels.float() * 0.5 + 0.5)
     return image
+
+
+def _other_than_weights_and_configs(folder: str, names: list[str]) -> list[str]:
+    """What is not copied along: a teacher's folder may hold pickles beside its safetensors."""
+    return [name for name in names if (Path(folder) / name).suffix not in _COPIED]

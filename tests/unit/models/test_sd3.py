@@ -107,6 +107,21 @@ def test_batches_and_progress_leave_the_pixels_alone(model: SD3) -> None:
     assert seen == [(2, 3), (3, 3)]
 
 
+def test_a_student_trained_in_bf16_lies_in_its_teachers_precision_and_stock_draws_it(
+    tiny_pipeline_dir: Path, tmp_path: Path
+) -> None:
+    trained = load_model(tiny_pipeline_dir, dtype=torch.bfloat16)
+    weights = trained.transformer.state_dict()
+    trained.save_student(tmp_path / "student", weights, terminal_sigma=0.25, steps=[3], guidance_scale=1.0)
+    for part in ("vae", "text_encoder", "text_encoder_2"):
+        assert sha256_tree(tmp_path / "student" / part) == sha256_tree(tiny_pipeline_dir / part)
+    options = {"sigmas": Schedule().ending_at(0.25).sigmas(3), "guidance_scale": 1.0, "batch_size": 3}
+    served = draw(load_model(tmp_path / "student"), PROMPTS, SEEDS, **options)
+    assert_same_picture(to_uint8(served), stock_pixels(tmp_path / "student", 3, 1.0))
+    again = load_model(tmp_path / "student", dtype=torch.bfloat16)
+    torch.testing.assert_close(draw(again, PROMPTS, SEEDS, **options), draw(trained, PROMPTS, SEEDS, **options))
+
+
 def test_another_roles_weights_draw_their_own_picture(model: SD3) -> None:
     other = copy.deepcopy(model.transformer)
     torch.nn.init.zeros_(other.proj_out.weight)
