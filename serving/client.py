@@ -1,12 +1,18 @@
 """The gRPC side of asking for one picture, and Triton's failures sorted into the few that a caller can act on."""
 
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import InferInput
 from tritonclient.grpc import aio as grpc_aio
 from tritonclient.utils import InferenceServerException
 
-from serving.protocol import IMAGE, PROMPT, SEED, STEPS
+from serving import protocol
+from serving.protocol import Job
 
 
 class RefusedError(Exception):
@@ -21,43 +27,103 @@ class BrokenError(Exception):
     """Triton or its stub is dead or stuck: nothing succeeds until it is repaired."""
 
 
+@dataclass(frozen=True)
+class Picture:
+    """What an answer holds: `step` is how many steps it shows, fewer than the job's in a preview."""
+
+    step: int
+    content: NDArray[np.uint8] | bytes
+    """Pixels uint8[H, W, 3], of a video uint8[T, H, W, 3]; the file's bytes if the job asked for a format."""
+
+
+OnPreview = Callable[[Picture], None]
+
+
 async def draw_picture(
-    client: grpc_aio.InferenceServerClient, model: str, prompt: str, seed: int, steps: int, timeout: float
-) -> NDArray[np.uint8]:
-    """One picture, uint8[H, W, 3], or video, uint8[T, H, W, 3], waiting at most `timeout` seconds.
+    client: grpc_aio.InferenceServerClient, model: str, job: Job, timeout: float, on_preview: OnPreview | None = None
+) -> Picture:
+    """The finished picture, waiting at most `timeout` seconds. Cancelled, it frees the picture's slot within a step.
+
+    Args:
+        client: of the server; of the running event loop.
+        model: name of the student.
+        job: what to draw.
+        timeout: seconds.
+        on_preview: called with each preview, if the job asks for them.
 
     Raises:
         RefusedError, BusyError, BrokenError: it was not drawn.
     """
-    inputs = [
-        _tensor(PROMPT, "BYTES", np.array([[prompt.encode()]], dtype=object)),
-        _tensor(SEED, "INT64", np.array([[seed]], dtype=np.int64)),
-        _tensor(STEPS, "INT32", np.array([[steps]], dtype=np.int32)),
-    ]
+    stream = client.stream_infer(
+        _once({"model_name": model, "inputs": _inputs(job)}),
+        stream_timeout=timeout,
+        headers={"triton_grpc_error": "true"},  # else a stream tells no status
+    )
     try:
-        result = await client.infer(model, inputs, client_timeout=timeout)
-    except InferenceServerException as error:
-        raise _sorted(error) from error
-    pixels: NDArray[np.uint8] = result.as_numpy(IMAGE)[0]
-    return pixels
+        async for result, error in stream:
+            if error is not None:
+                raise _sorted(error.message(), None)
+            picture = _picture(result, job)
+            if picture.step == job.steps:
+                return picture
+            if on_preview is not None:
+                on_preview(picture)
+    except grpc.RpcError as error:
+        raise _sorted(error.details(), error.code()) from error
+    finally:
+        stream.cancel()
+    raise BrokenError("the answer ended before the picture")
 
 
 def first_line(error: InferenceServerException) -> str:
     """Triton's reason in one line, without the Python traceback that may follow it."""
-    line = (error.message() or str(error)).strip().splitlines()[0]
-    return line.removeprefix("[request id: <id_unknown>] ")
+    return _first_line(error.message() or str(error))
 
 
-def _sorted(error: InferenceServerException) -> Exception:
-    reason, status = first_line(error), error.status()
-    if "maximum queue size" in reason or "timeout expired" in reason or status == "StatusCode.DEADLINE_EXCEEDED":
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0].removeprefix("[request id: <id_unknown>] ")
+
+
+def _sorted(message: str | None, status: grpc.StatusCode | None) -> Exception:
+    reason = _first_line(message or str(status))
+    busy = "maximum queue size" in reason or "timeout expired" in reason
+    if busy or status == grpc.StatusCode.DEADLINE_EXCEEDED:
         return BusyError(reason)
-    if status == "StatusCode.INVALID_ARGUMENT":
+    if status == grpc.StatusCode.INVALID_ARGUMENT:
         return RefusedError(reason)
     return BrokenError(reason)
 
 
-def _tensor(name: str, kind: str, value: NDArray[np.generic]) -> InferInput:
-    tensor = InferInput(name, list(value.shape), kind)
-    tensor.set_data_from_numpy(value)
+def _picture(result: Any, job: Job) -> Picture:
+    step, name = int(result.as_numpy(protocol.STEP)[0]), protocol.FILE if job.format else protocol.IMAGE
+    content: NDArray[np.uint8] = result.as_numpy(name)
+    return Picture(step, content.tobytes() if job.format else content)
+
+
+async def _once(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    yield request
+
+
+def _inputs(job: Job) -> list[InferInput]:
+    inputs = [
+        _tensor(protocol.PROMPT, "BYTES", job.prompt.encode()),
+        _tensor(protocol.SEED, "INT64", np.int64(job.seed)),
+        _tensor(protocol.STEPS, "INT32", np.int32(job.steps)),
+    ]
+    if job.negative_prompt:
+        inputs.append(_tensor(protocol.NEGATIVE_PROMPT, "BYTES", job.negative_prompt.encode()))
+    if job.guidance is not None:
+        inputs.append(_tensor(protocol.GUIDANCE, "FP32", np.float32(job.guidance)))
+    if job.adapter:
+        inputs.append(_tensor(protocol.ADAPTER, "BYTES", job.adapter.encode()))
+    if job.previews:
+        inputs.append(_tensor(protocol.PREVIEWS, "BOOL", np.bool_(True)))
+    if job.format is not None:
+        inputs.append(_tensor(protocol.FORMAT, "BYTES", job.format.encode()))
+    return inputs
+
+
+def _tensor(name: str, kind: str, value: bytes | np.generic) -> InferInput:
+    tensor = InferInput(name, [1], kind)
+    tensor.set_data_from_numpy(np.array([value], dtype=object if kind == "BYTES" else None))
     return tensor

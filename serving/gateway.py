@@ -20,6 +20,7 @@ from serving.metrics import Metrics
 from serving.openai_images import ApiError, ImageRequest, explain
 from serving.package import Package
 from serving.pictures import KEPT, RecentPictures, encode
+from serving.protocol import Job
 from serving.supervisor import Supervisor
 
 REQUEST_SECONDS = 120
@@ -121,9 +122,10 @@ def _choose(packages: dict[str, Package], body: ImageRequest) -> tuple[Package, 
 
 async def _draw(supervisor: Supervisor, model: str, prompt: str, seeds: range, steps: int) -> list[NDArray[np.uint8]]:
     """All pictures of one request, or an `ApiError`; if one fails the others are cancelled."""
-    tasks = [asyncio.create_task(supervisor.draw(model, prompt, seed, steps, REQUEST_SECONDS)) for seed in seeds]
+    jobs = [Job(prompt, seed, steps) for seed in seeds]
+    tasks = [asyncio.create_task(supervisor.draw(model, job, REQUEST_SECONDS)) for job in jobs]
     try:
-        return await asyncio.gather(*tasks)
+        return [picture.content for picture in await asyncio.gather(*tasks)]
     except RefusedError as error:
         raise ApiError(400, str(error), code="invalid_value") from error
     except BusyError as error:

@@ -14,29 +14,25 @@ from pathlib import Path
 from time import monotonic
 from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rats_train.errors import RetryableError, UserError
-from serving.client import BrokenError, BusyError, draw_picture
-from serving.package import Package, find_packages
+from serving.client import BrokenError, BusyError, OnPreview, Picture, draw_picture
+from serving.package import Package, find_packages, verify_version
+from serving.promotion import served, withdraw
+from serving.protocol import Job
 from serving.triton import TritonServer
 
 LOAD_SECONDS = 600
 UNLOAD_SECONDS = 10
-CHECK_SECONDS = 3
+CHECK_SECONDS = 2
 """How often the watch looks, and how long one drawn picture counts as proof of health."""
 STUCK_SECONDS = 60
 """A model that draws nothing for so long, while asked to, is stuck."""
-CANARY_TOLERANCE = 2.0
-"""Mean difference, in levels of 255, between the canary and its picture in the package: room for another kind of
-processor, none for other weights or another schedule."""
 
 log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """A Triton server with the newest version of every student in `repo`, kept alive.
+    """A Triton server with the served version of every student in `repo`, kept alive.
 
     An asynchronous context manager: entered, every student has drawn its canary; left, no process remains.
 
@@ -52,6 +48,7 @@ class Supervisor:
         self._triton = TritonServer(repo, self._workdir, trusted_key, triton_log)
         self._failures = dict.fromkeys(self.packages, "starting")
         self._last_success = dict.fromkeys(self.packages, monotonic())
+        self._drawing: dict[str, set[asyncio.Task[Picture]]] = {model: set() for model in self.packages}
         self._trouble = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -72,8 +69,14 @@ class Supervisor:
             await self._watching
         await self._stop()
 
-    async def draw(self, model: str, prompt: str, seed: int, steps: int, timeout: float) -> NDArray[np.uint8]:
-        """One picture, uint8[H, W, 3].
+    async def draw(self, model: str, job: Job, timeout: float, on_preview: OnPreview | None = None) -> Picture:
+        """One picture; cancel the task that waits for it, and its slot is free within a step.
+
+        Args:
+            model: name of the student.
+            job: what to draw.
+            timeout: seconds to wait at most.
+            on_preview: called with each preview, if the job asks for them.
 
         Raises:
             RefusedError, BusyError, BrokenError: it was not drawn; after BrokenError the repair has begun.
@@ -81,13 +84,26 @@ class Supervisor:
         if model in self._failures:
             raise BrokenError(self._failures[model])
         try:
-            pixels = await draw_picture(self._triton.client, model, prompt, seed, steps, timeout)
+            picture = await self._draw(model, job, timeout, on_preview)
         except BrokenError:
             self._last_success[model] = min(self._last_success[model], monotonic() - CHECK_SECONDS)
             self._trouble.set()
             raise
         self._last_success[model] = monotonic()
-        return pixels
+        return picture
+
+    async def _draw(self, model: str, job: Job, timeout: float, on_preview: OnPreview | None) -> Picture:
+        """`draw_picture`, which ends when the model is found dead: a dead stub answers nothing that it had begun."""
+        task = asyncio.create_task(draw_picture(self._triton.client, model, job, timeout, on_preview))
+        self._drawing[model].add(task)
+        try:
+            return await task
+        except asyncio.CancelledError as error:
+            if asyncio.current_task().cancelling():  # it is this task that was cancelled
+                raise
+            raise BrokenError(self._failures.get(model, "it was restarted")) from error
+        finally:
+            self._drawing[model].discard(task)
 
     async def prove(self, model: str, timeout: float) -> None:
         """Return if `model` has just drawn a picture, or draws its canary now.
@@ -103,11 +119,11 @@ class Supervisor:
 
     async def _draw_canary(self, model: str, timeout: float) -> None:
         package = self.packages[model]
-        canary = package.canary
-        pixels = await draw_picture(self._triton.client, model, canary.prompt, canary.seed, canary.steps, timeout)
-        difference = np.abs(pixels.astype(float) - package.canary_pixels()).mean()
-        if difference > CANARY_TOLERANCE:
-            raise BrokenError(f"{model} draws its canary {difference:.1f} levels away from the picture in its package")
+        picture = await draw_picture(self._triton.client, model, package.canary, timeout)
+        try:
+            package.check_canary(picture.content)
+        except ValueError as error:
+            raise BrokenError(str(error)) from error
         self._last_success[model] = monotonic()
 
     async def _start(self) -> None:
@@ -120,8 +136,8 @@ class Supervisor:
         shutil.rmtree(self._workdir, ignore_errors=True)
 
     async def _load(self, model: str) -> None:
-        newest = await asyncio.to_thread(find_packages, self._repo, self._trusted_key)
-        self.packages.update({each.model: each for each in newest if each.model == model})
+        found = await asyncio.to_thread(find_packages, self._repo, self._trusted_key)
+        self.packages.update({each.model: each for each in found if each.model == model})
         await self._triton.load(model, LOAD_SECONDS)
         await self._draw_canary(model, STUCK_SECONDS)
         self._failures.pop(model, None)
@@ -134,9 +150,31 @@ class Supervisor:
             self._trouble.clear()
             for model in self.packages:
                 try:
+                    await self._follow_promotion(model)
                     await self._prove_or_stuck(model)
                 except BrokenError as error:
                     await self._repair(model, str(error))
+
+    async def _follow_promotion(self, model: str) -> None:
+        """Change over to the version that is to be served now, if it is another one; a bad one changes nothing.
+
+        Triton loads it beside the old one, hands it the requests that come from then on, and lets the old one finish.
+        """
+        wanted, serving = served(self._repo / model), self.packages[model]
+        if wanted is None or wanted == serving.version or model in self._failures:
+            return
+        log.info("%s changes over from version %d to %d", model, serving.version, wanted)
+        try:
+            version_dir = self._repo / model / str(wanted)
+            package = await asyncio.to_thread(verify_version, version_dir, self._trusted_key)
+            await self._triton.load(model, LOAD_SECONDS)
+        except (UserError, RetryableError) as error:
+            log.error("%s goes on with version %d: %s", model, serving.version, error)
+            withdraw(serving, wanted, str(error))
+            return
+        self.packages[model] = package
+        await self._draw_canary(model, STUCK_SECONDS)
+        log.info("%s version %d is ready", model, wanted)
 
     async def _prove_or_stuck(self, model: str) -> None:
         try:
@@ -149,6 +187,8 @@ class Supervisor:
         if self._failures.get(model) != reason:
             log.warning("%s is down (%s): repairing", model, reason)
         self._failures[model] = reason
+        for task in self._drawing[model]:
+            task.cancel()
         try:
             if not (self._triton.alive and await self._reload(model)):
                 await self._restart()
@@ -169,5 +209,7 @@ class Supervisor:
 
     async def _restart(self) -> None:
         self._failures.update(dict.fromkeys(self.packages, "Triton is restarting"))
+        for task in set().union(*self._drawing.values()):
+            task.cancel()
         await self._triton.stop()
         await self._start()

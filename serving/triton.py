@@ -53,6 +53,7 @@ class TritonServer:
         self._shm_prefix = f"rats_{os.getpid()}_{id(self):x}_"
         self.log = log or workdir / "tritonserver.log"
         self.client: grpc_aio.InferenceServerClient
+        self.metrics_port: int
 
     @property
     def alive(self) -> bool:
@@ -68,8 +69,8 @@ class TritonServer:
         """
         remove_leftovers()
         command, environment = self._command(), self._environment()
-        grpc_port, metrics_port = free_ports(2)
-        command += [f"--grpc-port={grpc_port}", f"--metrics-port={metrics_port}"]
+        grpc_port, self.metrics_port = free_ports(2)
+        command += [f"--grpc-port={grpc_port}", f"--metrics-port={self.metrics_port}"]
         launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid())]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(

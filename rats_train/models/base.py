@@ -70,6 +70,14 @@ class FlowModel(Protocol):
         """Sigmas[steps + 1] that the folder's own pipeline walks, falling from 1 to 0."""
         ...
 
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Put the LoRA adapter in ``folder`` beside the weights; `use_adapter` switches it on."""
+        ...
+
+    def use_adapter(self, name: str) -> None:
+        """Compute with this adapter alone; with none if ``name`` is empty."""
+        ...
+
     def encode_prompts(self, prompts: Sequence[str]) -> PromptEmbeds:
         """Encode prompts, without gradient."""
         ...
@@ -84,10 +92,10 @@ class FlowModel(Protocol):
         sigma: Tensor,
         embeds: PromptEmbeds,
         transformer: nn.Module | None = None,
-        guidance_scale: float = 1.0,
+        guidance_scale: float | Tensor = 1.0,
     ) -> Tensor:
         """Velocity[B, *latent_shape] at latents[B, *latent_shape] and sigma[B]; ``transformer`` lends another role's
-        weights, and ``guidance_scale`` is what a transformer that ``takes_guidance`` is told."""
+        weights, and ``guidance_scale``, one or one a row[B], is what a transformer that ``takes_guidance`` is told."""
         ...
 
     def decode(self, latents: Tensor) -> Tensor:

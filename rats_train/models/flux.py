@@ -53,7 +53,7 @@ class Flux(PipelineModel):
         sigma: Tensor,
         embeds: PromptEmbeds,
         transformer: nn.Module | None = None,
-        guidance_scale: float = 1.0,
+        guidance_scale: float | Tensor = 1.0,
     ) -> Tensor:
         """Velocity[B, C, h, w] at latents[B, C, h, w] and sigma[B]; ``transformer`` lends another role's weights."""
         weights = self.transformer if transformer is None else transformer
@@ -63,11 +63,11 @@ class Flux(PipelineModel):
         packed: Tensor = weights(
             hidden_states=pack(latents).to(dtype),
             timestep=sigma.to(dtype),
-            guidance=torch.full_like(sigma, guidance_scale),
+            guidance=torch.as_tensor(guidance_scale).to(sigma).expand_as(sigma),
             encoder_hidden_states=embeds.context.to(dtype),
             pooled_projections=embeds.pooled.to(dtype),
             txt_ids=embeds.context.new_zeros(embeds.context.shape[1], 3, dtype=dtype),
-            img_ids=_patch_positions(height // 2, width // 2).to(latents.device, dtype),
+            img_ids=_patch_positions(height // 2, width // 2, latents.device).to(dtype),
             return_dict=False,
         )[0]
         return unpack(packed, height, width).to(latents.dtype)
@@ -91,7 +91,9 @@ def unpack(tokens: Tensor, height: int, width: int) -> Tensor:
     return latents
 
 
-def _patch_positions(rows: int, columns: int) -> Tensor:
-    """Position ids[rows columns, 3] of the patches: nothing, row, column."""
-    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+def _patch_positions(rows: int, columns: int, device: torch.device) -> Tensor:
+    """Position ids[rows columns, 3] of the patches: nothing, row, column; made where they are needed, for a CUDA graph
+    may copy nothing from the processor."""
+    row, column = (torch.arange(count, device=device) for count in (rows, columns))
+    row, column = torch.meshgrid(row, column, indexing="ij")
     return torch.stack([torch.zeros_like(row), row, column], dim=-1).flatten(0, 1)

@@ -11,7 +11,9 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
+from rats_train.errors import UserError
 from rats_train.files import write_json
+from rats_train.models.adapter_file import ADAPTER_FILE
 from rats_train.models.base import PromptEmbeds, concatenated
 from rats_train.models.folder import STUDENT_CARD
 from rats_train.models.schedule import Schedule
@@ -29,6 +31,7 @@ class PipelineModel(ABC):
                 part.requires_grad_(False).eval()
         self._text_encoders = [part for name, part in pipeline.components.items() if _encodes_text(name, part)]
         self._remembered: dict[str, PromptEmbeds] = {}
+        self._adapter = ""
 
     @property
     def device(self) -> torch.device:
@@ -46,6 +49,33 @@ class PipelineModel(ABC):
         if any(prompt not in self._remembered for prompt in prompts):
             return self._encode(prompts).to(self.device)
         return concatenated([self._remembered[prompt] for prompt in prompts]).to(self.device)
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Put the LoRA adapter in ``folder`` beside the transformer's weights; `use_adapter` switches it on.
+
+        Raises:
+            UserError: the folder holds none for this transformer.
+        """
+        try:
+            self._pipeline.transformer.load_lora_adapter(
+                folder, weight_name=ADAPTER_FILE, adapter_name=name, use_safetensors=True, local_files_only=True
+            )
+        except (OSError, ValueError, RuntimeError) as error:
+            raise UserError(f"{folder} holds no LoRA adapter for this transformer: {error}") from error
+        self._adapter = name  # it is on now
+        self.use_adapter("")
+
+    def use_adapter(self, name: str) -> None:
+        """Compute with this adapter alone; with none if ``name`` is empty."""
+        transformer = self._pipeline.transformer
+        if name == self._adapter:
+            return
+        if name:
+            transformer.enable_adapters()
+            transformer.set_adapter(name)
+        else:
+            transformer.disable_adapters()
+        self._adapter = name
 
     def remember_prompts(self, prompts: Sequence[str], batch_size: int) -> None:
         """Encode prompts now, keep their embeddings in the processor's memory, and move the text encoders there too."""

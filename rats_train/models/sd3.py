@@ -57,7 +57,7 @@ class SD3(PipelineModel):
         sigma: Tensor,
         embeds: PromptEmbeds,
         transformer: nn.Module | None = None,
-        guidance_scale: float = 1.0,
+        guidance_scale: float | Tensor = 1.0,
     ) -> Tensor:
         """Velocity[B, C, h, w] at latents[B, C, h, w] and sigma[B]; ``transformer`` lends another role's weights."""
         weights = self.transformer if transformer is None else transformer

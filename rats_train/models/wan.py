@@ -62,7 +62,7 @@ class Wan(PipelineModel):
         sigma: Tensor,
         embeds: PromptEmbeds,
         transformer: nn.Module | None = None,
-        guidance_scale: float = 1.0,
+        guidance_scale: float | Tensor = 1.0,
     ) -> Tensor:
         """Velocity[B, C, T, h, w] at latents[B, C, T, h, w] and sigma[B]; ``transformer`` lends other weights."""
         weights = self.transformer if transformer is None else transformer

@@ -1,55 +1,78 @@
 """Triton's side of the `fewstep` backend: requests in, pictures out. Triton's Python stub loads this file.
 
-A version is verified against `$RATS_TRUSTED_KEY` in the very process that loads it, right before loading.
+A version is verified against `$RATS_TRUSTED_KEY` in the very process that loads it, right before loading, and draws its
+canary before Triton may call it ready: a version that cannot never replaces one that can.
 """
 
 import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import triton_python_backend_utils as pb_utils
-from numpy.typing import NDArray
 
-from serving.drawing import Drawer, Job
-from serving.package import verify_package
-from serving.protocol import IMAGE, PROMPT, SEED, STEPS
+from serving.backend.fewstep.answers import Answers
+from serving.backend.fewstep.metrics import Metrics
+from serving.drawing import draw
+from serving.loop import StepLoop
+from serving.package import Package, verify_package
+from serving.protocol import ADAPTER, FORMAT, GUIDANCE, NEGATIVE_PROMPT, PREVIEWS, PROMPT, SEED, STEPS, Job
+from serving.stepping import Stepper
 
 
 class TritonPythonModel:
     """One instance of one version of a student."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Verify the version and load it; an exception here is Triton's reason for not serving it."""
+        """Verify the version, load it, warm it up and draw the canary; an exception is Triton's reason not to serve."""
         version_dir = Path(args["model_repository"]) / args["model_version"]
         package = verify_package(version_dir, Path(os.environ["RATS_TRUSTED_KEY"]))
         gpu = args["model_instance_kind"] == "GPU"
-        device = f"cuda:{args['model_instance_device_id']}" if gpu else "cpu"
-        self._drawer = Drawer(package.student, package.guidance_scale, device)
-        self._steps = package.steps
+        stepper = self.load(package, f"cuda:{args['model_instance_device_id']}" if gpu else "cpu")
+        (canary,) = draw(stepper, [package.canary])
+        package.check_canary(canary)
+        self._loop, self._answers = StepLoop(stepper), Answers()
+        self._metrics = Metrics(self._loop.tally, package.model, package.version)
 
-    def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer a batch: a bad request or one that its caller gave up gets an error, the others their pictures."""
-        jobs = [self._job(request) for request in requests]
-        drawn = iter(self._drawer.draw([job for job in jobs if isinstance(job, Job)]))
-        return [
-            _picture(next(drawn)) if isinstance(job, Job) else pb_utils.InferenceResponse(error=job) for job in jobs
-        ]
+    def load(self, package: Package, device: str) -> Stepper:
+        """What takes the steps."""
+        return Stepper(package, device)
 
-    def _job(self, request: Any) -> Any:
-        if request.is_cancelled():
-            return pb_utils.TritonError("cancelled by its caller", pb_utils.TritonError.CANCELLED)
-        prompt, seed, steps = (_scalar(request, name) for name in (PROMPT, SEED, STEPS))
-        if int(steps) not in self._steps:
-            return pb_utils.TritonError(
-                f"{STEPS} is {steps}: this student draws in {self._steps} steps", pb_utils.TritonError.INVALID_ARG
-            )
-        return Job(prompt.decode(), int(seed), int(steps))
+    def execute(self, requests: list[Any]) -> None:
+        """Hand requests to the loop, and return at once; answers are sent when they are there."""
+        for request in requests:
+            answer = self._answers.to(request.get_response_sender())
+            try:
+                job = _job(request)
+            except ValueError as error:
+                answer.fail("refused", str(error))
+            else:
+                self._loop.submit(job, answer)
+
+    def finalize(self) -> None:
+        """Draw what was accepted, then end."""
+        self._loop.close()
+        self._answers.close()
+        self._metrics.close()
 
 
-def _scalar(request: Any, name: str) -> Any:
-    return pb_utils.get_input_tensor_by_name(request, name).as_numpy().reshape(-1)[0]
+def _job(request: Any) -> Job:
+    given = {name: _value(request, name) for name in (NEGATIVE_PROMPT, GUIDANCE, ADAPTER, PREVIEWS, FORMAT)}
+    return Job(
+        prompt=_text(_value(request, PROMPT)),
+        seed=int(_value(request, SEED)),
+        steps=int(_value(request, STEPS)),
+        guidance=None if given[GUIDANCE] is None else float(given[GUIDANCE]),
+        negative_prompt=_text(given[NEGATIVE_PROMPT]),
+        adapter=_text(given[ADAPTER]),
+        previews=bool(given[PREVIEWS]),
+        format=_text(given[FORMAT]) or None,
+    )
 
 
-def _picture(pixels: NDArray[np.uint8]) -> Any:
-    return pb_utils.InferenceResponse([pb_utils.Tensor(IMAGE, pixels[None])])
+def _value(request: Any, name: str) -> Any:
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return None if tensor is None else tensor.as_numpy().reshape(-1)[0]
+
+
+def _text(value: bytes | None) -> str:
+    return "" if value is None else value.decode()
