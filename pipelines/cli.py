@@ -104,11 +104,46 @@ def package(
     student: Annotated[Path, typer.Argument(help="Folder of a student.", exists=True, file_okay=False)],
     out: Annotated[Path, typer.Option(help="Triton model repository; made if missing.")],
     scorecard: Annotated[Path | None, typer.Option(help="Scorecard to travel along.", exists=True)] = None,
+    adapter: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FOLDER", help="LoRA adapter that requests may ask for by name.")
+    ] = None,
 ) -> None:
     """Make a student the next signed version in a Triton model repository."""
     from serving.package import package_student
+    from serving.promotion import served
 
-    console.print(f"Packaged as {package_student(student, out, scorecard)}.")
+    for each in adapter or []:
+        if "=" not in each:
+            raise UserError(f"--adapter is {each!r}: write NAME=FOLDER, such as ink=adapters/ink")
+    adapters = {name: Path(folder) for name, _, folder in (each.partition("=") for each in adapter or [])}
+    version = package_student(student, out, scorecard, adapters=adapters)
+    console.print(f"Packaged as {version}.")
+    if served(version.parent) != int(version.name):
+        console.print(f"Version {served(version.parent)} is still served: `rats promote {out} {version.name}`.")
+
+
+@app.command(epilog="Example: [bold]rats promote models 2[/bold]")
+def promote(
+    repo: Annotated[Path, typer.Argument(help="Model repository.", exists=True, file_okay=False)],
+    version: Annotated[int, typer.Argument(help="Version to serve from now on.")],
+    model: Annotated[str, typer.Option(help="Name of the student in the repository.")] = "student",
+) -> None:
+    """Serve another version of a student; a running endpoint changes over without losing a request."""
+    from serving.promotion import promote as promote_version
+
+    promote_version(repo, version, model=model)
+    console.print(f"{model} version {version} is verified, and the one to serve.")
+
+
+@app.command(epilog="Example: [bold]rats rollback models[/bold]")
+def rollback(
+    repo: Annotated[Path, typer.Argument(help="Model repository.", exists=True, file_okay=False)],
+    model: Annotated[str, typer.Option(help="Name of the student in the repository.")] = "student",
+) -> None:
+    """Serve the version again that was served before; a running endpoint changes over without losing a request."""
+    from serving.promotion import roll_back
+
+    console.print(f"{model} version {roll_back(repo, model=model).version} is the one to serve again.")
 
 
 @app.command(epilog="Example: [bold]rats serve --port 8080[/bold]")

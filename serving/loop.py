@@ -91,14 +91,16 @@ class StepLoop:
         try:
             entry = _Entry(Task(number, job.steps, self._stepper.rows(job), job.adapter), job, answer, time.monotonic())
         except ValueError as error:
-            self._fail(number, answer, "refused", str(error))
+            self._ended("refused")
+            answer.fail("refused", str(error))
             return
         with self._changed:
             if not self._closing and self._scheduler.submit(entry.task):
                 self._entries[number] = entry
                 self._changed.notify()
                 return
-        self._fail(number, answer, "busy", "Exceeds maximum queue size")
+        self._ended("busy")
+        answer.fail("busy", "Exceeds maximum queue size")
 
     def close(self) -> None:
         """Draw what was accepted, then end."""
@@ -173,9 +175,7 @@ class StepLoop:
         if final:
             self._entries.pop(entry.task.id)
             self._ended("drawn")
-        self._tell(
-            entry.task.id, lambda: answer.show(step, encode(pixels, job.format) if job.format else pixels, final=final)
-        )
+        self._tell(entry, lambda: answer.show(step, encode(pixels, job.format) if job.format else pixels, final=final))
 
     def _went_wrong(self, entry: _Entry, error: Exception) -> None:
         log.error("a picture could not be drawn", exc_info=error)
@@ -185,26 +185,25 @@ class StepLoop:
         with self._changed:
             self._scheduler.cancel(entry.task)
             self._entries.pop(entry.task.id)
-        self._fail(entry.task.id, entry.answer, failure, reason)
-
-    def _fail(self, number: int, answer: Answer, failure: Failure, reason: str) -> None:
         self._ended(failure)
-        self._tell(number, lambda: answer.fail(failure, reason))
+        self._tell(entry, lambda: entry.answer.fail(failure, reason))
 
     def _ended(self, how: str) -> None:
         with self._changed:
             self.tally.ended[how] += 1
 
-    def _tell(self, number: int, tell: Callable[[], None]) -> None:
-        self._encoders[number % _ENCODERS].submit(_logged, tell)
+    def _tell(self, entry: _Entry, tell: Callable[[], None]) -> None:
+        self._encoders[entry.task.id % _ENCODERS].submit(_told, tell, entry.answer)
 
     def _count(self) -> None:
         self.tally.active, self.tally.waiting = len(self._scheduler.active), len(self._scheduler.waiting)
         self.tally.prompt_hits, self.tally.prompt_misses = self._stepper.prompt_hits
 
 
-def _logged(tell: Callable[[], None]) -> None:
+def _told(tell: Callable[[], None], answer: Answer) -> None:
+    # Nobody asks a pool's thread what became of it: what goes wrong here, the caller would wait for in vain.
     try:
         tell()
-    except Exception:  # nobody asks a pool's thread what became of it
+    except Exception as error:
         log.exception("an answer could not be given")
+        answer.fail("failed", f"{type(error).__name__}: {error}")

@@ -70,6 +70,8 @@ class Stepper:
         if job.adapter and job.adapter not in package.adapters:
             known = ", ".join(package.adapters) or "none"
             raise ValueError(f"ADAPTER is {job.adapter!r}: this version's adapters are {known}")
+        if job.format == "jpeg" and package.is_video:
+            raise ValueError("FORMAT is 'jpeg': a JPEG cannot move, write webp or png")
         guided = self._guidance(job) != 1 and not self._model.takes_guidance
         if job.negative_prompt and not guided:
             raise ValueError("NEGATIVE_PROMPT has no effect at this guidance scale: leave it out")

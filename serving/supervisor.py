@@ -49,6 +49,8 @@ class Supervisor:
         self._failures = dict.fromkeys(self.packages, "starting")
         self._last_success = dict.fromkeys(self.packages, monotonic())
         self._drawing: dict[str, set[asyncio.Task[Picture]]] = {model: set() for model in self.packages}
+        self._changing: set[str] = set()
+        """Models whose version is just being exchanged: which one draws, nobody can say."""
         self._trouble = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -121,7 +123,8 @@ class Supervisor:
         package = self.packages[model]
         picture = await draw_picture(self._triton.client, model, package.canary, timeout)
         try:
-            package.check_canary(picture.content)
+            if model not in self._changing:
+                package.check_canary(picture.content)
         except ValueError as error:
             raise BrokenError(str(error)) from error
         self._last_success[model] = monotonic()
@@ -154,6 +157,8 @@ class Supervisor:
                     await self._prove_or_stuck(model)
                 except BrokenError as error:
                     await self._repair(model, str(error))
+                except UserError as error:  # a promotion that could not even be withdrawn: the disk is full
+                    log.error("%s: %s", model, error)
 
     async def _follow_promotion(self, model: str) -> None:
         """Change over to the version that is to be served now, if it is another one; a bad one changes nothing.
@@ -164,15 +169,20 @@ class Supervisor:
         if wanted is None or wanted == serving.version or model in self._failures:
             return
         log.info("%s changes over from version %d to %d", model, serving.version, wanted)
+        self._changing.add(model)
         try:
             version_dir = self._repo / model / str(wanted)
             package = await asyncio.to_thread(verify_version, version_dir, self._trusted_key)
             await self._triton.load(model, LOAD_SECONDS)
+            self.packages[model] = package
         except (UserError, RetryableError) as error:
+            if not self._triton.alive:
+                raise BrokenError(str(error)) from error  # no fault of the version's
             log.error("%s goes on with version %d: %s", model, serving.version, error)
             withdraw(serving, wanted, str(error))
             return
-        self.packages[model] = package
+        finally:
+            self._changing.remove(model)
         await self._draw_canary(model, STUCK_SECONDS)
         log.info("%s version %d is ready", model, wanted)
 

@@ -8,8 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import app
+from rats_train.errors import UserError
 
-COMMANDS = ("plan", "run", "status", "evaluate", "package", "serve", "world build", "compile", "doctor")
+COMMANDS = (
+    *("plan", "run", "status", "evaluate", "package", "promote", "rollback", "serve", "world build", "compile"),
+    "doctor",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -51,3 +55,18 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path, arguments, said):
     assert said in ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1
     assert "Traceback" not in ended.stderr + ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["promote", ".", "7"], "has no version 7: it holds no packaged student"),
+        (["rollback", "."], "there is nothing to go back to"),
+        (["package", ".", "--out", "models", "--adapter", "ink"], "--adapter is 'ink': write NAME=FOLDER"),
+    ],
+)
+def test_mistakes_about_versions_are_one_line(tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(app, arguments)
+    assert isinstance(ended.exception, UserError)
+    assert said in str(ended.exception)

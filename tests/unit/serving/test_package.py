@@ -9,6 +9,7 @@ from rats_train.files import sha256_tree
 from rats_train.resolution import Resolution
 from serving.keys import signing_keys
 from serving.package import _publish, find_packages, package_student, verify_package
+from serving.promotion import promote
 
 
 @pytest.fixture
@@ -47,14 +48,21 @@ def test_the_same_student_again_is_the_same_version(version, tiny_student_dir, t
     assert sorted(path.name for path in version.parents[1].iterdir()) == ["student"]
 
 
-def test_another_student_is_the_next_version_and_the_one_served(version, tiny_student_dir, tmp_path, keys):
-    other = tmp_path / "other"
-    shutil.copytree(tiny_student_dir, other)
+def test_another_student_is_the_next_version_and_served_when_promoted(version, tiny_student_dir, tmp_path, keys):
+    repo, public = tmp_path / "repo", signing_keys(keys).public
+    assert package_student(other_student(tiny_student_dir, tmp_path), repo, keys=keys).name == "2"
+    assert [package.version for package in find_packages(repo, public)] == [1]
+    promote(repo, 2, public_key=public)
+    (package,) = find_packages(repo, public)
+    assert (package.version, package.steps) == (2, [4])
+
+
+def other_student(student, folder):
+    """A copy of `student` for other step counts."""
+    other = shutil.copytree(student, folder / "other")
     card = json.loads((other / "rats_student.json").read_text())
     (other / "rats_student.json").write_text(json.dumps(card | {"steps": [4]}))
-    assert package_student(other, tmp_path / "repo", keys=keys).name == "2"
-    (package,) = find_packages(tmp_path / "repo", signing_keys(keys).public)
-    assert package.steps == [4]
+    return other
 
 
 @pytest.mark.parametrize("change", ["corrupt", "other key"])
@@ -65,7 +73,8 @@ def test_packaging_again_repairs_a_version_that_is_refused(version, tiny_student
         keys = tmp_path / "new keys"
     again = package_student(tiny_student_dir, tmp_path / "repo", prompts=["two owls", "a fox"], keys=keys)
     assert again.name == "2"
-    verify_package(again, signing_keys(keys).public)
+    (package,) = find_packages(tmp_path / "repo", signing_keys(keys).public)  # and served, in place of the bad one
+    assert package.version == 2
 
 
 def test_packaging_again_repairs_the_configuration(version, tiny_student_dir, tmp_path, keys):
@@ -90,7 +99,7 @@ def test_a_changed_configuration_is_refused(version, keys):
     # It names the backend: "python" instead of "fewstep" would run code that nobody verified.
     config = version.parent / "config.pbtxt"
     config.write_text(config.read_text().replace("fewstep", "python"))
-    with pytest.raises(UserError, match=r"config\.pbtxt is missing or not the one that was signed"):
+    with pytest.raises(UserError, match=r"config\.pbtxt is missing or not as this release writes it"):
         verify_package(version, signing_keys(keys).public)
 
 
