@@ -1,7 +1,6 @@
 """Every failure as an answer in OpenAI's error shape that says what to write instead."""
 
 import difflib
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,8 +15,6 @@ MAX_BODY = 64 * 1024
 """Bytes of a request's body."""
 
 _TYPES = {401: "authentication_error", 429: "rate_limit_error"}
-
-log = logging.getLogger(__name__)
 
 
 class ApiError(Exception):
@@ -42,6 +39,11 @@ class ApiError(Exception):
         return JSONResponse(self.body(), self.status, self.headers)
 
 
+def fault() -> ApiError:
+    """The answer where the gateway itself failed."""
+    return ApiError(500, "a fault of ours: the log says more, under the x-request-id of this answer")
+
+
 def body_too_large() -> ApiError:
     """The answer to a body beyond `MAX_BODY`."""
     return ApiError(413, f"the body is larger than {MAX_BODY} bytes", code="body_too_large")
@@ -63,11 +65,6 @@ def answer_in_openai_shape(app: FastAPI) -> None:
         if error.status_code == 413:
             return body_too_large().response()
         return ApiError(error.status_code, f"{error.detail}: see GET /openapi.json for what is here").response()
-
-    @app.exception_handler(Exception)
-    async def fault(_: Request, error: Exception) -> Response:
-        log.error("a fault of the gateway", exc_info=error)
-        return ApiError(500, "a fault of ours: its log says more, under the x-request-id of this answer").response()
 
 
 def explain(errors: Sequence[Any]) -> ApiError:

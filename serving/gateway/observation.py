@@ -11,6 +11,7 @@ from opentelemetry import context, propagate, trace
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.gateway.errors import fault
 from serving.gateway.metrics import Metrics
 
 GENERATIONS = "/v1/images/generations"
@@ -49,6 +50,10 @@ class Observed:
         token = context.attach(_context(headers))
         try:
             await self._app(scope, receive, observed)
+        except Exception:
+            log.exception("a fault of the gateway", extra={"request_id": facts["request_id"]})
+            if status == CLIENT_LEFT:  # nothing was said yet
+                await fault().response()(scope, receive, observed)
         finally:
             self._note(scope, facts, facts.pop("status", status), perf_counter() - began)
             context.detach(token)

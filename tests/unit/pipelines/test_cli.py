@@ -12,7 +12,7 @@ from rats_train.errors import UserError
 
 COMMANDS = (
     *("plan", "run", "status", "evaluate", "package", "promote", "rollback", "serve", "world build", "compile"),
-    "doctor",
+    *("doctor", "verify-image", "keys add", "keys list", "keys revoke"),
 )
 
 

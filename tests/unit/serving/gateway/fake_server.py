@@ -42,11 +42,13 @@ def pixels_of(package: Package, job: Job, step: int) -> np.ndarray:
 
 
 class FakeServer:
-    """Draws bands; takes `step_seconds` a step, fails with `failure`, notes what was asked, done and given up."""
+    """Draws bands; takes `step_seconds` a step, waits before `pause_at_step` for as long as it is set, fails with
+    `failure` after `fail_at_step` steps, and notes what was asked and given up."""
 
     def __init__(self, packages: list[Package]) -> None:
         self.packages = {each.model: each for each in packages}
         self.step_seconds = 0.0
+        self.pause_at_step = 0
         self.failure: Exception | None = None
         self.fail_at_step = 0
         self.jobs: list[Job] = []
@@ -61,6 +63,8 @@ class FakeServer:
                 if self.failure is not None and step > self.fail_at_step:
                     raise self.failure
                 await asyncio.sleep(self.step_seconds)
+                while step == self.pause_at_step:
+                    await asyncio.sleep(0.01)
                 if step < job.steps and job.previews:
                     on_preview(Picture(step, pixels_of(self.packages[model], job, step)))
             return Picture(job.steps, pixels_of(self.packages[model], job, job.steps))

@@ -88,18 +88,18 @@ def test_keys_are_told_apart_by_name(keys, token):
 
 
 def test_a_key_may_have_so_many_in_the_making(http, server, token):
-    server.step_seconds = 0.1
+    server.pause_at_step = 8
     with http.stream(
-        "POST", "/v1/images/generations", json={**BODY, "n": 3, "stream": True, "partial_images": 1},
+        "POST", "/v1/images/generations", json={**BODY, "n": 3, "num_inference_steps": 8, "stream": True, "partial_images": 1},
         headers={"Authorization": f"Bearer {token}"},
     ) as first:  # fmt: skip
-        next(first.iter_lines())
-        server.step_seconds = 60
+        lines = first.iter_lines()  # kept, because httpx closes the connection with it
+        next(lines)
         answer = generate(http, token, n=2)
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
         assert "4 pictures in the making" in answer.json()["error"]["message"]
         assert answer.json()["error"]["type"] == "rate_limit_error"
-    server.step_seconds = 0
+    server.pause_at_step = 0
     assert generate(http, token, n=4).status_code == 200
     never = generate(http, token, n=5)
     assert (never.status_code, never.json()["error"]["param"]) == (400, "n")
@@ -145,7 +145,10 @@ def test_one_key_s_limit_is_not_another_s():
 def test_all_together_are_refused_at_once_when_the_model_server_is_full():
     limits = Limits(Clock())
     with limits.admitted(None, "student", CAPACITY - 1):
-        with pytest.raises(ApiError, match="too many pictures are waiting") as refusal, limits.admitted(None, "student", 2):
+        with (
+            pytest.raises(ApiError, match="too many pictures are waiting") as refusal,
+            limits.admitted(None, "student", 2),
+        ):
             pass
         assert (refusal.value.status, refusal.value.headers["Retry-After"]) == (429, "1")
         with limits.admitted(None, "student", 1), limits.admitted(None, "other", 10):

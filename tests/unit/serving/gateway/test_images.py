@@ -24,9 +24,7 @@ def test_a_plain_request_draws_with_all_steps_and_says_what_was_drawn(client, se
     answer = client.images.generate(prompt="two owls")
     (job,) = server.jobs
     assert job == Job("two owls", answer.data[0].seed, 8)
-    np.testing.assert_array_equal(
-        pixels(answer.data[0].b64_json), pixels_of(server.packages["student"], job, 8)
-    )
+    np.testing.assert_array_equal(pixels(answer.data[0].b64_json), pixels_of(server.packages["student"], job, 8))
     assert (answer.size, answer.output_format) == ("96x64", "png")
     extra = answer.model_extra
     assert (extra["model"], extra["num_inference_steps"], extra["notes"]) == ("student", 8, [])

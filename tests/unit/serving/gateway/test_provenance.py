@@ -45,7 +45,9 @@ def test_what_was_signed_is_verified(signer, tmp_path, pixels, kind):
 
 @pytest.mark.parametrize("kind", ["png", "webp"])
 def test_signing_changes_no_pixel(signer, kind):
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(signer.signed_file(PIXELS, kind, CLAIM))).convert("RGB")), PIXELS)
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(io.BytesIO(signer.signed_file(PIXELS, kind, CLAIM))).convert("RGB")), PIXELS
+    )
 
 
 def test_a_changed_pixel_is_seen(signer, tmp_path):

@@ -33,7 +33,7 @@ def in_background(work):
 
 
 def test_stopping_finishes_what_runs_and_sends_others_elsewhere(server):
-    server.step_seconds = 0.3
+    server.pause_at_step = 3
     with running(server) as gateway, httpx.Client(base_url=gateway.url) as http:
         http.get("/healthz")  # a connection that is open already
         first = in_background(lambda: httpx.post(gateway.url + PATH, json=BODY, timeout=10))
@@ -44,6 +44,7 @@ def test_stopping_finishes_what_runs_and_sends_others_elsewhere(server):
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert refused.json()["error"]["code"] == "draining"
         assert (http.get("/healthz").status_code, http.get("/healthz").json()["status"]) == (503, "draining")
+        server.pause_at_step = 0
         assert first().status_code == 200
         gateway.join()
     assert len(server.jobs) == 1
@@ -77,12 +78,13 @@ def test_the_same_key_and_body_give_the_very_same_answer(http, server, stream):
 
 
 def test_a_second_one_while_the_first_is_at_work_is_told_to_wait(gateway, http, server):
-    server.step_seconds = 0.2
+    server.pause_at_step = 3
     headers = {"Idempotency-Key": "a"}
     first = in_background(lambda: httpx.post(gateway.url + PATH, json=BODY, headers=headers, timeout=10))
     wait_for(lambda: server.in_flight, "not begun")
     second = http.post(PATH, json=BODY, headers=headers)
     assert (second.status_code, second.headers["retry-after"]) == (409, "1")
+    server.pause_at_step = 0
     assert first().status_code == 200
 
 
