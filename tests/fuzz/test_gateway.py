@@ -24,9 +24,9 @@ FROM_SCHEMA, BY_HAND = 1000, 1000
 PATH = "/v1/images/generations"
 
 NASTY = [
-    None, True, False, 0, -1, 1, 3, 10, 11, 2**31, 2**53, 2**64, -(2**63), 10**400, 0.5, 1e308, float("nan"), float("inf"),
-    "", " ", "\x00", "\ud800", "é" * 4000, "🦊" * 100, "\u202e\u200b", "x" * 70_000, "'; DROP TABLE", "{{7*7}}", "../..",
-    [], {}, [1], {"a": 1}, [[[[]]]], "png", "url", "auto", "student", "64x96", "96x64", "two owls", "sketch",
+    None, True, False, 0, -1, 1, 3, 10, 11, 2**31, 2**53, 2**64, -(2**63), 10**400, 0.5, 1e308, float("nan"),
+    float("inf"), "", " ", "\x00", "\ud800", "é" * 4000, "🦊" * 100, "\u202e\u200b", "x" * 70_000, "'; DROP TABLE", "{{7*7}}",
+    "../..", [], {}, [1], {"a": 1}, [[[[]]]], "png", "url", "auto", "student", "64x96", "96x64", "two owls", "sketch",
 ]  # fmt: skip
 FIELDS = [
     "prompt", "model", "n", "size", "response_format", "output_format", "stream", "partial_images", "user", "seed",
@@ -56,10 +56,10 @@ def assert_well(gateway, server):
 def test_what_the_description_allows_and_forbids(gateway, server):
     schema = schemathesis.openapi.from_asgi("/openapi.json", create_app(server))
     operations = [found.ok() for found in schema.get_all_operations()]
-    each, done = FROM_SCHEMA // len(operations) + 1, Counter()
+    done = Counter()
     with httpx.Client(base_url=gateway.url, timeout=30) as http:
         for operation in operations:
-            _fuzz(operation, each, http, done)
+            _fuzz(operation, FROM_SCHEMA if operation.path == PATH else 50, http, done)
     assert done.total() >= FROM_SCHEMA, done
     assert_well(gateway, server)
 

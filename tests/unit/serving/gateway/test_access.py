@@ -90,7 +90,8 @@ def test_keys_are_told_apart_by_name(keys, token):
 def test_a_key_may_have_so_many_in_the_making(http, server, token):
     server.pause_at_step = 8
     with http.stream(
-        "POST", "/v1/images/generations", json={**BODY, "n": 3, "num_inference_steps": 8, "stream": True, "partial_images": 1},
+        "POST", "/v1/images/generations",
+        json={"prompt": "two owls", "n": 3, "num_inference_steps": 8, "stream": True, "partial_images": 1},
         headers={"Authorization": f"Bearer {token}"},
     ) as first:  # fmt: skip
         lines = first.iter_lines()  # kept, because httpx closes the connection with it
