@@ -83,7 +83,7 @@ class Signer:
             pem = signing_keys(folder, KEY_NAME).private.read_bytes()
         except OSError as error:
             raise UserError(
-                f"no key to sign pictures with: {folder or key_folder()} holds no readable {KEY_NAME}.pem, and none can "
+                f"no key to sign pictures with: {folder or key_folder()} has no readable {KEY_NAME}.pem, and none can "
                 f"be made there ({error.strerror}): start `rats serve` once where RATS_KEYS names a folder that can be "
                 f"written, and bring its {KEY_NAME}.pem and {KEY_NAME}.pub.pem here"
             ) from error

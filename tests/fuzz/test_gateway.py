@@ -25,8 +25,9 @@ PATH = "/v1/images/generations"
 
 NASTY = [
     None, True, False, 0, -1, 1, 3, 10, 11, 2**31, 2**53, 2**64, -(2**63), 10**400, 0.5, 1e308, float("nan"),
-    float("inf"), "", " ", "\x00", "\ud800", "é" * 4000, "🦊" * 100, "\u202e\u200b", "x" * 70_000, "'; DROP TABLE", "{{7*7}}",
-    "../..", [], {}, [1], {"a": 1}, [[[[]]]], "png", "url", "auto", "student", "64x96", "96x64", "two owls", "sketch",
+    float("inf"), "", " ", "\x00", "\ud800", "é" * 4000, "🦊" * 100, "\u202e\u200b", "x" * 70_000, "'; DROP TABLE",
+    "{{7*7}}", "../..", [], {}, [1], {"a": 1}, [[[[]]]], "png", "url", "auto", "student", "64x96", "96x64", "two owls",
+    "sketch",
 ]  # fmt: skip
 FIELDS = [
     "prompt", "model", "n", "size", "response_format", "output_format", "stream", "partial_images", "user", "seed",

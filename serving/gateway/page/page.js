@@ -59,6 +59,7 @@ function offer(models) {
   $("model").textContent = `${id}, version ${version}, ${size.replace("x", " × ")} pixels`;
   $("steps").max = steps.length - 1;
   $("steps").value = steps.length - 1;
+  $("stops").replaceChildren(...steps.map((_, place) => element("option", { value: place })));
   $("teacher-row").hidden = !state.teacher;
   $("examples").replaceChildren(...examples.map(prompt => element("button", {
     type: "button", textContent: prompt, onclick: () => { $("prompt").value = prompt; $("form").requestSubmit(); },
@@ -155,11 +156,11 @@ async function draw() {
     const times = [];
     for (const [model, each] of arms(wish)) {
       const [time, news] = await drawArm(model, each, drawing.signal);
-      times.push(`${model.id} ${seconds(time)}`);
+      times.push(`${model.id} ${seconds(time)} in ${each.num_inference_steps} steps`);
       notes = news;
     }
     const count = wish.n === 1 ? "One picture" : `${wish.n} pictures`;
-    say([`${count} in ${wish.num_inference_steps} steps: ${times.join(", ")}.`, ...notes].join(" "));
+    say([`${count}: ${times.join(", ")}.`, ...notes].join(" "));
   } catch (error) {
     if (error.status === 401) return needKey();
     say(drawing.signal.aborted ? "Stopped." : error.message, !drawing.signal.aborted);

@@ -66,11 +66,11 @@ def test_typed_drawn_with_previews_and_steps_changed(visit, server):
     assert [job.steps for job in server.jobs] == [8, 8]
     assert page.eval_on_selector_all("figure", "all => all.map(each => Number(each.dataset.previews))") == [7, 7]
     assert sources(page) != preview
-    assert re.search(r"2 pictures in 8 steps: student \d", page.inner_text("#status"))
+    assert re.search(r"2 pictures: student \d.* in 8 steps", page.inner_text("#status"))
     page.locator("#steps").fill("0")
     assert page.inner_text("#steps-shown") == "3"
     page.click("#draw")
-    page.wait_for_selector("text=2 pictures in 3 steps")
+    page.wait_for_selector("#status:has-text('in 3 steps')")
     assert [job.steps for job in server.jobs[2:]] == [3, 3]
     assert [job.seed for job in server.jobs] == [7, 8, 7, 8]
 
@@ -105,7 +105,7 @@ def test_a_keyboard_is_enough(visit, server):
     page.keyboard.press("ArrowLeft")
     page.focus("#prompt")
     page.keyboard.press("Enter")
-    page.wait_for_selector("text=4 pictures in 5 steps")
+    page.wait_for_selector("#status:has-text('in 5 steps')")
 
 
 def test_a_link_draws_the_same_pictures(visit, server):
