@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-app = typer.Typer(help="API keys of an endpoint; with the first one, `rats serve` asks for keys.", no_args_is_help=True)
+app = typer.Typer(help="API keys of an endpoint: `rats serve` asks for one if it finds any.", no_args_is_help=True)
 
 console = Console()
 

@@ -33,11 +33,12 @@ class Endpoint:
 
     url: str
     models: list[str]
-    _thread: threading.Thread
+    _ended: threading.Event
 
     def wait(self) -> None:
         """Block until the endpoint ends, which it does not do by itself unless something is badly wrong."""
-        self._thread.join()
+        # Not a join: one that Ctrl-C interrupts lets Python forget the thread, and exit before it is done.
+        self._ended.wait()
 
 
 @contextlib.contextmanager
@@ -69,11 +70,12 @@ def serve(
     url = "http://{}:{}".format(*listener.getsockname())
     loop = asyncio.new_event_loop()
     ready: Future[list[str]] = Future()
+    ended = threading.Event()
     main = loop.create_task(_main(listener, repo, public_key, triton_log, settings, ready))
-    thread = threading.Thread(target=_run, args=(loop, main, ready), name="rats-serve")
+    thread = threading.Thread(target=_run, args=(loop, main, ready, ended), name="rats-serve")
     thread.start()
     try:
-        yield Endpoint(url, ready.result(), thread)
+        yield Endpoint(url, ready.result(), ended)
     finally:
         with contextlib.suppress(RuntimeError):  # the loop is closed: it failed by itself
             loop.call_soon_threadsafe(main.cancel)
@@ -134,7 +136,9 @@ async def _main(
             await serve_http(create_app(supervisor, settings), listener)
 
 
-def _run(loop: asyncio.AbstractEventLoop, main: "asyncio.Task[None]", ready: "Future[list[str]]") -> None:
+def _run(
+    loop: asyncio.AbstractEventLoop, main: "asyncio.Task[None]", ready: "Future[list[str]]", ended: threading.Event
+) -> None:
     try:
         loop.run_until_complete(main)
     except asyncio.CancelledError:
@@ -147,3 +151,4 @@ def _run(loop: asyncio.AbstractEventLoop, main: "asyncio.Task[None]", ready: "Fu
     finally:
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
+        ended.set()

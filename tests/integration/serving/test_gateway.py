@@ -71,6 +71,24 @@ def test_a_caller_who_leaves_frees_the_queue(http):
     assert http.post(PATH, json={**BODY, "n": 10}).status_code == 200
 
 
+@pytest.mark.slow
+def test_a_signal_lets_a_stream_end_and_is_no_error(repo, keys):
+    command = [sys.executable, "-c", SERVE, str(repo)]
+    environment = {**os.environ, "RATS_KEYS": str(keys)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        url = process.stdout.readline().strip()
+        with httpx.stream("POST", url + PATH, json={**BODY, "n": 10, "stream": True}, timeout=60) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            process.terminate()
+            done = 1 + sum(line == "event: image_generation.completed" for line in lines)
+        complaints = process.communicate(timeout=40)[1]
+    assert (done, process.returncode) == (10, 0)
+    assert "Traceback" not in complaints
+
+
 SERVE = """\
 import sys
 from pathlib import Path

@@ -43,7 +43,7 @@ def pixels_of(package: Package, job: Job, step: int) -> np.ndarray:
 
 class FakeServer:
     """Draws bands; takes `step_seconds` a step, waits before `pause_at_step` for as long as it is set, fails with
-    `failure` after `fail_at_step` steps, and notes what was asked and given up."""
+    `failure` after `fail_at_step` steps (the picture of `fail_seed` alone, if it is set), and notes what was asked and given up."""
 
     def __init__(self, packages: list[Package]) -> None:
         self.packages = {each.model: each for each in packages}
@@ -51,6 +51,7 @@ class FakeServer:
         self.pause_at_step = 0
         self.failure: Exception | None = None
         self.fail_at_step = 0
+        self.fail_seed: int | None = None
         self.jobs: list[Job] = []
         self.given_up: list[Job] = []
         self.in_flight = 0
@@ -60,7 +61,7 @@ class FakeServer:
         self.in_flight += 1
         try:
             for step in range(1, job.steps + 1):
-                if self.failure is not None and step > self.fail_at_step:
+                if self.failure is not None and step > self.fail_at_step and self.fail_seed in (None, job.seed):
                     raise self.failure
                 await asyncio.sleep(self.step_seconds)
                 while step == self.pause_at_step:

@@ -92,10 +92,10 @@ def test_failures_of_the_model_server_have_a_status_even_where_a_stream_was_aske
 
 
 def test_one_failed_picture_gives_up_the_others(client, server):
-    server.failure, server.fail_at_step, server.step_seconds = BrokenError("stub died"), 2, 0.01
+    server.failure, server.fail_seed, server.pause_at_step = BrokenError("stub died"), 3, 2
     with pytest.raises(openai.InternalServerError):
-        client.images.generate(prompt="two owls", n=10)
-    assert server.in_flight == 0
+        client.images.generate(prompt="two owls", n=10, extra_body={"seed": 0})
+    assert sorted(job.seed for job in server.given_up) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
 
 
 def test_a_fault_of_ours_is_a_500_in_openai_shape_that_tells_nothing(http, server):
