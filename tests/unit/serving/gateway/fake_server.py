@@ -42,8 +42,11 @@ def pixels_of(package: Package, job: Job, step: int) -> np.ndarray:
 
 
 class FakeServer:
-    """Draws bands; takes `step_seconds` a step, waits before `pause_at_step` for as long as it is set, fails with
-    `failure` after `fail_at_step` steps (the picture of `fail_seed` alone, if it is set), and notes what was asked and given up."""
+    """Draws bands, and notes what was asked and given up.
+
+    It takes `step_seconds` a step, waits before `pause_at_step` for as long as it is set, and fails with `failure` after
+    `fail_at_step` steps; the picture of `fail_seed` alone, if it is set.
+    """
 
     def __init__(self, packages: list[Package]) -> None:
         self.packages = {each.model: each for each in packages}
