@@ -60,20 +60,24 @@ async def draw_picture(
         stream_timeout=timeout,
         headers=_headers(),
     )
+    finished = None
     try:
+        # To the stream's own end, and not only to the picture: Triton keeps a version for streams that are cut off.
         async for result, error in stream:
             if error is not None:
                 raise _sorted(error.message(), None)
             picture = _picture(result, job)
             if picture.step == job.steps:
-                return picture
-            if on_preview is not None:
+                finished = picture
+            elif on_preview is not None:
                 on_preview(picture)
     except grpc.RpcError as error:
         raise _sorted(error.details(), error.code()) from error
     finally:
         stream.cancel()
-    raise BrokenError("the answer ended before the picture")
+    if finished is None:
+        raise BrokenError("the answer ended before the picture")
+    return finished
 
 
 def first_line(error: InferenceServerException) -> str:

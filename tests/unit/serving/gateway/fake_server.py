@@ -44,8 +44,8 @@ def pixels_of(package: Package, job: Job, step: int) -> np.ndarray:
 class FakeServer:
     """Draws bands, and notes what was asked and given up.
 
-    It takes `step_seconds` a step, waits before `pause_at_step` for as long as it is set, and fails with `failure` after
-    `fail_at_step` steps; the picture of `fail_seed` alone, if it is set.
+    It takes `step_seconds` a step, waits before `pause_at_step` for as long as it is set, and fails with `failure`
+    after `fail_at_step` steps; the picture of `fail_seed` alone, if it is set.
     """
 
     def __init__(self, packages: list[Package]) -> None:
