@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines import promotion_cli
+from pipelines import api_keys, promotion_cli
 from pipelines.cluster_cli import cluster
 from pipelines.errors import StepFailedError
 from pipelines.reward_cli import reward
@@ -33,6 +33,7 @@ app.add_typer(reward, name="reward")
 app.add_typer(cluster, name="cluster")
 app.add_typer(schedule, name="schedule")
 app.add_typer(trigger, name="trigger")
+app.add_typer(api_keys.app, name="keys")
 
 console = Console()
 errors = Console(stderr=True)
@@ -156,19 +157,48 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
     workspace: Workspace = RUNS,
+    everybody: Annotated[bool, typer.Option("--everybody", help="Ask nobody for an API key.")] = False,
+    nsfw_guard: Annotated[bool, typer.Option("--nsfw-guard", help="Withhold unsafe pictures.")] = False,
+    log_prompts: Annotated[bool, typer.Option("--log-prompts", help="Write prompts into the log.")] = False,
 ) -> None:
-    """Serve a packaged student: Triton behind an OpenAI-compatible endpoint, until Ctrl-C."""
+    """Serve a packaged student: Triton behind an OpenAI-compatible endpoint, until Ctrl-C.
+
+    Requests are logged to standard error, one JSON object a line.
+    """
     from pipelines.runs import find_result
 
     repo = repo or find_result(workspace, "package")
     from pipelines.view import call_example
     from serving.endpoint import Endpoint, run_forever
+    from serving.gateway.logs import log_as_json
+    from serving.gateway.settings import public_settings
+
+    settings = public_settings(host, nsfw_guard=nsfw_guard, log_prompts=log_prompts, everybody=everybody)
+    log_as_json()
 
     def on_ready(endpoint: Endpoint) -> None:
         console.print(f"[green]Ready[/green] at {endpoint.url}, until Ctrl-C. Try the page there, or:\n")
         console.print(call_example(endpoint.url), markup=False, highlight=False, soft_wrap=True)
 
-    run_forever(repo, on_ready=on_ready, host=host, http_port=port)
+    run_forever(repo, on_ready=on_ready, host=host, http_port=port, settings=settings)
+
+
+@app.command(epilog="Example: [bold]rats verify-image owls.png[/bold]")
+def verify_image(
+    file: Annotated[Path, typer.Argument(help="A picture that an endpoint drew.")],
+    keys: Annotated[
+        Path | None, typer.Option(help="Folder with the endpoint's pictures.pub.pem; this user's own if not given.")
+    ] = None,
+) -> None:
+    """Check a picture's signature, and show what drew it."""
+    from serving.gateway.provenance import verify_image as verify
+
+    claim = verify(file, keys)
+    done = "" if claim.step == claim.num_inference_steps else f", a preview after {claim.step}"
+    console.print(
+        f"[green]Genuine[/green]: drawn by {claim.model} version {claim.version} with seed {claim.seed} "
+        f"in {claim.num_inference_steps} steps{done}; package {claim.package_sha256[:12]}."
+    )
 
 
 @app.command(epilog="Example: [bold]rats vote latest:student_3 latest:teacher_3[/bold]")

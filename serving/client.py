@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import numpy as np
 from numpy.typing import NDArray
+from opentelemetry import propagate
 from tritonclient.grpc import InferInput
 from tritonclient.grpc import aio as grpc_aio
 from tritonclient.utils import InferenceServerException
@@ -57,7 +58,7 @@ async def draw_picture(
     stream = client.stream_infer(
         _once({"model_name": model, "inputs": _inputs(job)}),
         stream_timeout=timeout,
-        headers={"triton_grpc_error": "true"},  # else a stream tells no status
+        headers=_headers(),
     )
     finished = None
     try:
@@ -102,6 +103,13 @@ def _picture(result: Any, job: Job) -> Picture:
     step, name = int(result.as_numpy(protocol.STEP)[0]), protocol.FILE if job.format else protocol.IMAGE
     content: NDArray[np.uint8] = result.as_numpy(name)
     return Picture(step, content.tobytes() if job.format else content)
+
+
+def _headers() -> dict[str, str]:
+    """Ask for a status, which a stream does not tell otherwise; name the trace that the request belongs to."""
+    headers = {"triton_grpc_error": "true"}
+    propagate.inject(headers)
+    return headers
 
 
 async def _once(request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:

@@ -16,18 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from rats_train.errors import RetryableError
-from serving.gateway import create_app
+from serving.gateway.app import create_app
+from serving.gateway.http_server import serve_http
+from serving.gateway.settings import GatewaySettings
 from serving.keys import trusted_key
 from serving.listener import listen
 from serving.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
-
-DRAIN_SECONDS = 10
-"""How long requests in flight may still take once the gateway is told to stop."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +33,12 @@ class Endpoint:
 
     url: str
     models: list[str]
-    _thread: threading.Thread
+    _ended: threading.Event
 
     def wait(self) -> None:
         """Block until the endpoint ends, which it does not do by itself unless something is badly wrong."""
-        self._thread.join()
+        # Not a join: one that Ctrl-C interrupts lets Python forget the thread, and exit before it is done.
+        self._ended.wait()
 
 
 @contextlib.contextmanager
@@ -51,6 +49,7 @@ def serve(
     http_port: int = 8080,
     keys: Path | None = None,
     triton_log: Path | None = None,
+    settings: GatewaySettings | None = None,
 ) -> Iterator[Endpoint]:
     """Serve the newest version of every student in `repo` until the block is left; nothing outlives it.
 
@@ -60,6 +59,7 @@ def serve(
         http_port: port of the gateway, 0 for any free one.
         keys: folder of the public key that packages must be signed with; this user's own by default.
         triton_log: file that tritonserver's log is added to; by default it goes with the server.
+        settings: of the gateway; open to everybody who reaches `host` by default.
 
     Raises:
         UserError: the port is in use, `repo` holds no student, or one that is not what was signed.
@@ -70,11 +70,12 @@ def serve(
     url = "http://{}:{}".format(*listener.getsockname())
     loop = asyncio.new_event_loop()
     ready: Future[list[str]] = Future()
-    main = loop.create_task(_main(listener, repo, public_key, triton_log, ready))
-    thread = threading.Thread(target=_run, args=(loop, main, ready), name="rats-serve")
+    ended = threading.Event()
+    main = loop.create_task(_main(listener, repo, public_key, triton_log, settings, ready))
+    thread = threading.Thread(target=_run, args=(loop, main, ready, ended), name="rats-serve")
     thread.start()
     try:
-        yield Endpoint(url, ready.result(), thread)
+        yield Endpoint(url, ready.result(), ended)
     finally:
         with contextlib.suppress(RuntimeError):  # the loop is closed: it failed by itself
             loop.call_soon_threadsafe(main.cancel)
@@ -99,25 +100,22 @@ def run_forever(repo: Path, *, on_ready: Callable[[Endpoint], None], **settings:
 
 
 async def _main(
-    listener: socket.socket, repo: Path, public_key: Path, triton_log: Path | None, ready: Future[list[str]]
+    listener: socket.socket,
+    repo: Path,
+    public_key: Path,
+    triton_log: Path | None,
+    settings: GatewaySettings | None,
+    ready: Future[list[str]],
 ) -> None:
     with listener:
         async with Supervisor(repo, public_key, triton_log) as supervisor:
-            settings = uvicorn.Config(
-                create_app(supervisor), log_config=None, access_log=False, server_header=False,
-                timeout_graceful_shutdown=DRAIN_SECONDS,
-            )  # fmt: skip
-            server = uvicorn.Server(settings)
-            gateway = asyncio.create_task(server.serve(sockets=[listener]))
-            try:
-                ready.set_result(list(supervisor.packages))
-                await asyncio.shield(gateway)
-            finally:
-                server.should_exit = True
-                await gateway
+            ready.set_result(list(supervisor.packages))
+            await serve_http(create_app(supervisor, settings), listener)
 
 
-def _run(loop: asyncio.AbstractEventLoop, main: "asyncio.Task[None]", ready: "Future[list[str]]") -> None:
+def _run(
+    loop: asyncio.AbstractEventLoop, main: "asyncio.Task[None]", ready: "Future[list[str]]", ended: threading.Event
+) -> None:
     try:
         loop.run_until_complete(main)
     except asyncio.CancelledError:
@@ -130,3 +128,4 @@ def _run(loop: asyncio.AbstractEventLoop, main: "asyncio.Task[None]", ready: "Fu
     finally:
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
+        ended.set()

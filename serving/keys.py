@@ -29,10 +29,10 @@ def key_folder() -> Path:
     return Path(os.environ.get("RATS_KEYS") or Path.home() / ".config/rats/keys")
 
 
-def signing_keys(folder: Path | None = None) -> KeyPair:
-    """The key pair in `folder` (this user's own by default), made on first use; readable by its owner only."""
+def signing_keys(folder: Path | None = None, name: str = "signing") -> KeyPair:
+    """The key pair `name` in `folder` (this user's own by default), made on first use; readable by its owner only."""
     folder = folder or key_folder()
-    pair = KeyPair(folder / "signing.pem", folder / "signing.pub.pem")
+    pair = KeyPair(folder / f"{name}.pem", folder / f"{name}.pub.pem")
     if not pair.private.exists():
         _make_private_key(pair.private)
     if not pair.public.exists():

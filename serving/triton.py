@@ -24,6 +24,7 @@ from tritonclient.utils import InferenceServerException
 from rats_train.errors import RetryableError, UserError
 from serving.client import first_line
 from serving.protocol import BACKEND
+from serving.tracing import trace_options
 
 START_SECONDS = 60
 STOP_SECONDS = 5
@@ -132,6 +133,7 @@ class TritonServer:
             "--grpc-address=127.0.0.1",
             "--metrics-address=127.0.0.1",
             f"--exit-timeout-secs={STOP_SECONDS}",
+            *trace_options(os.environ),
         ]
 
     def _environment(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from pipelines.vote.ballot import Ballot, Choice
 from pipelines.vote.votes import Vote, VoteLog
 from rats_train.evaluation.pictures import to_picture
-from serving.endpoint import listen
+from serving.listener import listen
 from serving.pictures import encode
 
 COOKIE = "rats_voter"

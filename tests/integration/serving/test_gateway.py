@@ -1,16 +1,24 @@
-"""Everything about the gateway that is not a picture."""
+"""The gateway in front of the real Triton: what a played model server cannot show."""
 
-import re
+import base64
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
+import numpy as np
+import openai
 import pytest
+from PIL import Image
 
+from serving.preview_client import PreviewClient
 
-def test_models_tell_what_they_can_do(client):
-    (model,) = client.models.list().data
-    assert (model.id, model.object, model.owned_by) == ("student", "model", "rats")
-    assert model.model_extra["steps"] == [3, 5, 8]
-    assert model.model_extra["size"] == "64x64"
-    assert model.model_extra["examples"] == ["two owls", "a fox above a frog"]
+BODY = {"prompt": "two owls", "seed": 5, "num_inference_steps": 8}
+PATH = "/v1/images/generations"
 
 
 def test_health_is_a_drawn_picture(http):
@@ -25,36 +33,101 @@ def test_metrics_count_requests_and_pictures(http):
 
     pictures = 'rats_pictures_total{model="student",steps="3"}'
     before = value(pictures), value('rats_requests_total{status="200"}'), value('rats_requests_total{status="400"}')
-    http.post("/v1/images/generations", json={"prompt": "a fox", "n": 2, "num_inference_steps": 3})
-    http.post("/v1/images/generations", json={})
+    http.post(PATH, json={"prompt": "a fox", "n": 2, "num_inference_steps": 3})
+    http.post(PATH, json={})
     after = value(pictures), value('rats_requests_total{status="200"}'), value('rats_requests_total{status="400"}')
     assert after == (before[0] + 2, before[1] + 1, before[2] + 1)
 
 
-def test_the_page_needs_nothing_from_elsewhere(http):
-    page = http.get("/")
-    assert page.headers["content-type"].startswith("text/html")
-    assert "default-src 'none'" in page.headers["content-security-policy"]
-    assert not re.search(r"(?i)(https?:)?//[a-z]|<link|src\s*=\s*[\"']", page.text)
+def test_previews_come_nearer_to_the_picture(endpoint, client):
+    with client.images.generate(prompt="two owls", stream=True, partial_images=3, extra_body={"seed": 5}) as stream:
+        events = list(stream)
+    looks = [np.asarray(Image.open(io.BytesIO(base64.b64decode(event.b64_json)))).astype(float) for event in events]
+    distances = [np.abs(look - looks[-1]).mean() for look in looks]
+    assert len(looks) == 4
+    assert distances[0] > distances[2] > 0
+    plain = client.images.generate(prompt="two owls", extra_body={"seed": 5})
+    assert plain.data[0].b64_json == events[-1].b64_json
+    with PreviewClient(endpoint.url) as ours:
+        frames = list(ours.draw("two owls", steps=8, seed=5))
+    assert [frame.step for frame in frames] == list(range(1, 9))
+    assert base64.b64encode(frames[-1].file).decode() == events[-1].b64_json
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [(b"nope", 400), (b"", 400), (b"[1]", 400), (b'{"prompt": "\\ud800"}', 400), (b'"' + b"x" * 70_000 + b'"', 413)],
-)
-def test_bad_bodies_are_refused_in_openai_shape(http, body, status):
-    answer = http.post("/v1/images/generations", content=body, headers={"content-type": "application/json"})
-    assert answer.status_code == status
-    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+def test_a_negative_prompt_for_a_student_without_guidance_is_refused_by_its_own_name(client):
+    with pytest.raises(openai.BadRequestError, match="negative_prompt has no effect") as error:
+        client.images.generate(prompt="two owls", extra_body={"negative_prompt": "rain"})
+    assert error.value.param == "negative_prompt"
 
 
-def test_a_body_of_unknown_length_is_refused(http):
-    answer = http.post("/v1/images/generations", content=iter([b"{}"]))
-    assert answer.status_code == 411
+def test_a_caller_who_leaves_frees_the_queue(http):
+    def leave():
+        with http.stream("POST", PATH, json={**BODY, "n": 10, "stream": True, "partial_images": 100}) as answer:
+            next(answer.iter_lines())
+
+    for _ in range(8):  # more pictures than the queue holds, had they stayed
+        leave()
+        time.sleep(0.2)
+    assert http.post(PATH, json={**BODY, "n": 10}).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/nope", "/v1/images/nope/content", "/docs"])
-def test_unknown_paths_answer_in_openai_shape(http, path):
-    answer = http.get(path)
-    assert answer.status_code == 404
-    assert answer.json()["error"]["message"]
+@pytest.mark.slow
+def test_a_signal_lets_a_stream_end_and_is_no_error(repo, keys):
+    command = [sys.executable, "-c", SERVE, str(repo)]
+    environment = {**os.environ, "RATS_KEYS": str(keys)}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        url = process.stdout.readline().strip()
+        with httpx.stream("POST", url + PATH, json={**BODY, "n": 10, "stream": True}, timeout=60) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            process.terminate()
+            done = 1 + sum(line == "event: image_generation.completed" for line in lines)
+        complaints = process.communicate(timeout=40)[1]
+    assert (done, process.returncode) == (10, 0)
+    assert "Traceback" not in complaints
+
+
+SERVE = """\
+import sys
+from pathlib import Path
+from serving.endpoint import run_forever
+run_forever(Path(sys.argv[1]), on_ready=lambda endpoint: print(endpoint.url, flush=True), http_port=0)
+"""
+
+
+@pytest.mark.slow
+def test_one_trace_leads_from_the_caller_through_the_gateway_to_triton(repo, keys):
+    received = {}
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            kind = "triton" if b'"resourceSpans"' in body else "gateway"
+            received[kind] = received.get(kind, b"") + body
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    collector = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=collector.serve_forever, daemon=True).start()
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    environment = {
+        **os.environ, "RATS_KEYS": str(keys), "OTEL_BSP_SCHEDULE_DELAY": "200",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
+    }  # fmt: skip
+    command = [sys.executable, "-c", SERVE, str(repo)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        url = process.stdout.readline().strip()
+        answer = httpx.post(
+            url + PATH, json=BODY, headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"}, timeout=60
+        )
+        process.terminate()
+        assert process.wait(40) == 0
+    collector.shutdown()
+    assert answer.status_code == 200
+    assert bytes.fromhex(trace) in received["gateway"]
+    assert trace in received["triton"].decode().lower()

@@ -14,6 +14,7 @@ COMMANDS = (
     *("plan", "run", "status", "evaluate", "package", "serve", "switch", "world build", "compile", "doctor"),
     *("reward register", "reward list", "reward serve", "reward convert", "vote", "promote", "rollback"),
     *("schedule apply", "trigger serve", "cluster check"),
+    *("verify-image", "keys add", "keys list", "keys revoke"),
 )
 
 

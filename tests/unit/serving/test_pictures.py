@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from serving.pictures import FRAMES_PER_SECOND, KEPT, RecentPictures, encode
+from serving.pictures import FRAMES_PER_SECOND, encode
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
@@ -38,9 +38,8 @@ def test_a_video_is_no_jpeg():
         encode(PIXELS[None], "jpeg")
 
 
-def test_the_oldest_picture_is_forgotten_first():
-    recent = RecentPictures()
-    names = [recent.add(bytes([i % 256]), "image/png") for i in range(KEPT + 1)]
-    assert len(set(names)) == KEPT + 1
-    assert recent.get(names[0]) is None
-    assert recent.get(names[1]) == (b"\x01", "image/png")
+@pytest.mark.parametrize("output_format", ["png", "webp", "jpeg"])
+def test_metadata_travels_along_and_changes_no_pixel(output_format):
+    plain, told = (Image.open(io.BytesIO(encode(PIXELS, output_format, xmp))) for xmp in ("", "<x>owls</x>"))
+    np.testing.assert_array_equal(np.asarray(told.convert("RGB")), np.asarray(plain.convert("RGB")))
+    assert b"owls" in encode(PIXELS, output_format, "<x>owls</x>")

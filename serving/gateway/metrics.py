@@ -11,10 +11,14 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self.requests = Counter(
-            "rats_requests", "Generation requests by HTTP status.", ["status"], registry=self._registry
-        )
+            "rats_requests", "Generation requests by HTTP status; 499: the caller left.", ["status"],
+            registry=self._registry,
+        )  # fmt: skip
         self.pictures = Counter(
             "rats_pictures", "Pictures drawn, by model and step count.", ["model", "steps"], registry=self._registry
+        )
+        self.withheld = Counter(
+            "rats_pictures_withheld", "Pictures that the guard kept back.", ["model"], registry=self._registry
         )
         self.seconds = Histogram(
             "rats_request_seconds", "From a request to its pictures, by model and step count.", ["model", "steps"],

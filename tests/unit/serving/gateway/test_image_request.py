@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from serving.openai_images import ImageRequest, explain
+from serving.gateway.errors import explain
+from serving.gateway.image_request import ImageRequest
 
 CASES = [
     ({"n": 3}, "prompt", "prompt is missing: it must be a Unicode text"),
@@ -17,6 +18,10 @@ CASES = [
     ({"prompt": "x", "output_format": "gif"}, "output_format", "'png', 'webp' or 'jpeg'"),
     ({"prompt": "x", "num_inference_steps": "3"}, "num_inference_steps", "whole number"),
     ({"prompt": "x", "user": "u" * 257}, "user", "at most 256"),
+    ({"prompt": "x", "stream": "yes"}, "stream", "true or false"),
+    ({"prompt": "x", "partial_images": -1}, "partial_images", "a whole number from 0 to 100"),
+    ({"prompt": "x", "guidance_scale": float("inf")}, "guidance_scale", "a number from 0 to 30"),
+    ({"prompt": "x", "negative_prompt": 3}, "negative_prompt", "a Unicode text"),
     ({"prompt": "x", "sede": 1}, "sede", "unknown parameter 'sede': did you mean 'seed'?"),
     ({"prompt": "x", "zzz": 1}, "zzz", "unknown parameter 'zzz': known are prompt, model"),
 ]

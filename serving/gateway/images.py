@@ -1,0 +1,140 @@
+"""The route that draws."""
+
+import base64
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import StreamingResponse
+
+from serving.gateway.auth import Caller
+from serving.gateway.disconnect import ClientLeftError, unless_left
+from serving.gateway.errors import ApiError
+from serving.gateway.generation import Drawn, Order, drawn, place_order, size_of
+from serving.gateway.idempotency import IdempotencyKey, Slot
+from serving.gateway.image_request import Failure, Image, ImageRequest, Images
+from serving.gateway.observation import CLIENT_LEFT, GENERATIONS
+from serving.gateway.state import Gateway, TheGateway
+from serving.gateway.streaming import WITHHELD, events
+
+router = APIRouter()
+
+_JSON, _EVENTS = "application/json", "text/event-stream"
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": Images, "content": {_EVENTS: {"schema": {"type": "string"}}}},
+    **{status: {"model": Failure} for status in (400, 401, 404, 409, 413, 422, 429, 500, 503)},
+}
+
+
+async def _request_scope() -> AsyncIterator[AsyncExitStack]:
+    """What lasts as long as a request, a streamed answer included, and ends with it however it ends."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+RequestScope = Annotated[AsyncExitStack, Depends(_request_scope)]
+
+
+@router.post(GENERATIONS, responses=_RESPONSES)
+async def generate(
+    body: ImageRequest,
+    request: Request,
+    caller: Caller,
+    gateway: TheGateway,
+    scope: RequestScope,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Draw `n` pictures of a prompt, with the seeds `seed`, `seed` + 1, ..."""
+    began = time.perf_counter()
+    _note(request, gateway, body)
+    if body.stream and body.response_format == "url":
+        message = "response_format must be 'b64_json' in a stream: it carries the pictures themselves"
+        raise ApiError(400, message, param="response_format", code="invalid_value")
+    slot = scope.enter_context(gateway.answers.once(caller, idempotency_key, body))
+    if (replay := slot.replay()) is not None:
+        return replay
+    order = place_order(gateway.server.packages, body)
+    request.state.facts |= {"model": order.package.model, "steps": order.steps}
+    scope.enter_context(gateway.drain.work())
+    scope.enter_context(gateway.limits.admitted(caller, order.package.model, len(order.jobs)))
+    scope.enter_context(gateway.metrics.waiting.track_inprogress())
+    pictures = await scope.enter_async_context(
+        aclosing(_counted(gateway, order, drawn(gateway.server, order, gateway.settings.finisher), began))
+    )
+    try:
+        if body.stream:
+            first = await unless_left(request, anext(pictures))
+            stream = events(order, first, pictures, began, lambda content: slot.keep(content, _EVENTS))
+            return StreamingResponse(stream, media_type=_EVENTS, headers={"Cache-Control": "no-cache"})
+        return await _whole(request, gateway, body, order, pictures, slot, began)
+    except ClientLeftError:
+        request.state.facts["status"] = CLIENT_LEFT
+        return Response(status_code=CLIENT_LEFT)
+
+
+async def _whole(
+    request: Request, gateway: Gateway, body: ImageRequest, order: Order, pictures: AsyncIterator[Drawn], slot: Slot,
+    began: float,
+) -> Response:  # fmt: skip
+    """All pictures of an order in one answer."""
+
+    async def all_of_them() -> list[Drawn]:
+        return sorted([each async for each in pictures if each.final], key=lambda each: each.index)
+
+    found = await unless_left(request, all_of_them())
+    seconds = time.perf_counter() - began
+    if all(each.file is None for each in found):
+        message = "what was drawn for this prompt is not fit to be seen: change the prompt or the seed"
+        raise ApiError(400, message, param="prompt", code=WITHHELD)
+    answer = Images(
+        created=int(time.time()),
+        data=[_image(each, order, body, gateway, request) for each in found],
+        output_format=order.output_format,
+        size=size_of(order.package),
+        model=order.package.model,
+        num_inference_steps=order.steps,
+        inference_time_s=round(seconds, 4),
+        notes=order.notes,
+    )
+    content = answer.model_dump_json(exclude_unset=True).encode()
+    slot.keep(content, _JSON)
+    return Response(content, media_type=_JSON)
+
+
+def _image(each: Drawn, order: Order, body: ImageRequest, gateway: Gateway, request: Request) -> Image:
+    if each.file is None:
+        return Image(seed=each.job.seed, withheld=WITHHELD)
+    if body.response_format != "url":
+        return Image(b64_json=base64.b64encode(each.file).decode(), seed=each.job.seed)
+    try:
+        name = gateway.recent.add(each.file, f"image/{order.output_format}")
+    except ValueError as error:
+        message = f"a file of {len(each.file)} bytes is too large to be kept: ask for response_format 'b64_json'"
+        raise ApiError(400, message, param="response_format") from error
+    return Image(url=str(request.url_for("content", name=name)), seed=each.job.seed)
+
+
+async def _counted(
+    gateway: Gateway, order: Order, pictures: AsyncIterator[Drawn], began: float
+) -> AsyncIterator[Drawn]:
+    """The same pictures, counted; the request's time is taken when the last is there."""
+    labels, count = (order.package.model, order.steps), 0
+    async with aclosing(pictures):
+        async for each in pictures:
+            if each.final:
+                count += 1
+                gateway.metrics.pictures.labels(*labels).inc()
+            if each.file is None:
+                gateway.metrics.withheld.labels(order.package.model).inc()
+            yield each
+    gateway.metrics.seconds.labels(*labels).observe(time.perf_counter() - began)
+
+
+def _note(request: Request, gateway: Gateway, body: ImageRequest) -> None:
+    request.state.facts |= {"n": body.n or 1, "stream": bool(body.stream)}
+    if body.user:
+        request.state.facts["user"] = body.user
+    if gateway.settings.log_prompts:
+        request.state.facts["prompt"] = body.prompt
