@@ -68,7 +68,8 @@ def write_waiting(out: Path, done: int, steps: int, what: str | None, seconds: f
     now = read_json(out / PROGRESS) if (out / PROGRESS).is_file() else unknown
     moving = {name: value for name, value in now.items() if name not in ("waiting_for", "waiting_seconds")}
     waiting = {"eta_seconds": None, "waiting_for": what, "waiting_seconds": round(seconds)} if what else {}
-    write_json(out / PROGRESS, moving | waiting)
+    # Quick steps do not each write their progress, so what it says of the step may be old.
+    write_json(out / PROGRESS, moving | {"step": done} | waiting)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import numpy as np
 from diffusers import FlowMatchEulerDiscreteScheduler
-from diffusers.pipelines.flux.pipeline_flux import calculate_shift
 from torch import Tensor
 
 from rats_train.errors import UserError
@@ -83,6 +82,8 @@ def read_schedule(folder: PipelineFolder, resolution: Resolution) -> Schedule:
 
 def _mu(config: Mapping[str, Any], tokens: int) -> float:
     """Shift by the number of image tokens, as the stock pipelines weigh them."""
+    from diffusers.pipelines.flux.pipeline_flux import calculate_shift  # seconds to import, and FLUX alone needs it
+
     names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
     mu: float = calculate_shift(tokens, *(config[name] for name in names))
     return mu

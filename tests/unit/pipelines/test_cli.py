@@ -70,8 +70,8 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path, arguments, said):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["promote", ".", "7"], "has no version 7: it holds no packaged student"),
-        (["rollback", "."], "there is nothing to go back to"),
+        (["switch", ".", "7"], "has no version 7: it holds no packaged student"),
+        (["switch", "."], "there is nothing to go back to"),
         (["package", ".", "--out", "models", "--adapter", "ink"], "--adapter is 'ink': write NAME=FOLDER"),
     ],
 )

@@ -74,7 +74,7 @@ def test_a_broken_checkpoint_names_the_reward_and_the_prompt(tiny_reward_dir: Pa
 
 
 def test_missing_folder_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"No reward model mine at .*nowhere"):
+    with pytest.raises(UserError, match=r"The path of reward mine names .*nowhere, and there is no such folder"):
         load_rewards([RewardSpec(name="mine", path=str(tmp_path / "nowhere"))])
 
 

@@ -95,5 +95,5 @@ def test_without_an_earlier_version_there_is_nothing_to_go_back_to(repo, public)
 
 def test_a_config_that_names_a_missing_version_says_what_to_promote(repo, public):
     shutil.rmtree(repo / "student/1")
-    with pytest.raises(UserError, match="is to serve version 1, which is not there: promote one of 2, 3"):
+    with pytest.raises(UserError, match="is to serve version 1, which is not there: `rats switch` to one of 2, 3"):
         find_packages(repo, public)

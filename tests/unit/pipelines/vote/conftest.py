@@ -8,6 +8,8 @@ import pytest
 from pipelines.vote.ballot import Ballot
 from pipelines.vote.contestants import find_contestants
 from rats_train.evaluation.report import write_report
+from rats_train.evaluation.scores import Scores
+from rats_train.evaluation.verdict import judge
 from rats_train.files import write_json
 from tests.unit.evaluation.conftest import build_card, evaluation_dir, make_card, make_scores  # noqa: F401
 
@@ -30,7 +32,8 @@ def make_run(root: Path, name: str, evaluation: Path) -> Path:
     write_json(run / "run.json", {"id": name, "status": "succeeded"})
     write_json(run / "steps" / "evaluate_rewards.json", {"name": "evaluate_rewards", "folder": str(step)})
     shutil.copyfile(evaluation / "scorecard.json", run / "scorecard.json")
-    write_report(run / "report.html", evaluation=evaluation, gallery_count=1)
+    verdict = judge(Scores.read(evaluation / "scores.json"), None)
+    write_report(run / "report.html", evaluation=evaluation, verdict=verdict, gallery_count=1)
     return run
 
 
