@@ -124,7 +124,9 @@ def test_what_can_never_be_drawn_is_refused_with_the_reason(triton, job, reason)
 def test_a_caller_that_gives_up_frees_its_slot_and_others_are_unharmed(triton, stepper):
     async def give_up():
         tasks = [asyncio.create_task(triton.draw(Job("a fox", seed, LONG))) for seed in range(MAX_ROWS)]
-        await asyncio.sleep(1)
+        async with asyncio.timeout(30):
+            while await asyncio.to_thread(triton.count, "fewstep_active") < MAX_ROWS:
+                await asyncio.sleep(0.01)
         for task in tasks:
             task.cancel()
         return await triton.draw(Job("two owls", 1, 3))  # waits for a slot, which only they hold
