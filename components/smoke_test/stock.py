@@ -19,7 +19,8 @@ def draw_stock(student: Path, package: "Package", seed: int) -> dict[int, NDArra
 
     pipe = DiffusionPipeline.from_pretrained(student, **PipelineFolder(student).left_out)
     pipe.set_progress_bar_config(disable=True)
-    pipe.to("cuda" if torch.cuda.is_available() else "cpu")
+    # A student that was trained in half precision lies in it, and its decoder does not.
+    pipe.to("cuda" if torch.cuda.is_available() else "cpu", torch.float32)
     size = {"height": package.resolution.height, "width": package.resolution.width}
     frames = {"num_frames": package.resolution.frames} if package.is_video else {}
     drawn = {}
