@@ -163,7 +163,7 @@ def test_rules_and_dashboard_name_counters_that_exist():
         found = set(re.findall(r"rats_\w+", text))
         assert found
         assert found <= known
-    from serving.metrics import Metrics
+    from serving.gateway.metrics import Metrics
 
     metrics = Metrics()
     metrics.requests.labels("200").inc()
