@@ -179,4 +179,4 @@ def test_a_tracker_that_does_not_answer_is_worth_another_try(register, monkeypat
 
 def test_an_address_is_shown_without_its_password():
     assert without_password("https://me:pw@tracker:443/a?b") == "https://tracker:443/a?b"
-    assert without_password("sqlite:////work/a@b.db") == "sqlite:////work/a@b.db"
+    assert without_password("sqlite:////runs/a@b.db") == "sqlite:////runs/a@b.db"
