@@ -5,21 +5,19 @@ Stability: ``nfe`` keeps its shape, ``{"3": {"<reward>": {"teacher_50", "teacher
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Self
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from rats_train.config import Recipe
-from rats_train.errors import UserError
 from rats_train.evaluation.arms import student_arm, teacher_arm, unguided_arm
 from rats_train.evaluation.bootstrap import Interval, bootstrap_mean, paired_bootstrap
 from rats_train.evaluation.categories import CategoryRow, compare_categories
 from rats_train.evaluation.distribution import Discrepancy
+from rats_train.evaluation.document import Document
 from rats_train.evaluation.preference import Preference
 from rats_train.evaluation.protocol import Protocol
 from rats_train.evaluation.scores import Kind, Scores
-from rats_train.files import atomic_write_text, read_json
 from rats_train.provenance import Provenance
 
 NOTE = (
@@ -83,7 +81,7 @@ class Settings(_Card):
     resolution: int
 
 
-class Scorecard(_Card):
+class Scorecard(Document):
     """Student against teacher over the same held-out prompts and seeds.
 
     Attributes:
@@ -95,6 +93,9 @@ class Scorecard(_Card):
         evaluation_digest: the protocol in 12 hex digits; scorecards with equal ones may be compared.
         preferences: what people preferred, where they were asked (`rats vote`).
     """
+
+    called: ClassVar[str] = "a scorecard"
+    cure: ClassVar[str] = "evaluate again"
 
     nfe: dict[str, dict[str, Comparison]]
     quality: dict[str, dict[str, Comparison]]
@@ -124,22 +125,6 @@ class Scorecard(_Card):
     def of_kind(self, *kinds: Kind) -> list[str]:
         """Names of the metrics of these kinds."""
         return [name for name, kind in self.kinds.items() if kind in kinds]
-
-    def write(self, path: Path) -> None:
-        """Write as indented JSON, atomically."""
-        atomic_write_text(path, self.model_dump_json(indent=2) + "\n")
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read what :meth:`write` wrote.
-
-        Raises:
-            UserError: the file is missing, cut short, or of another shape.
-        """
-        try:
-            return cls.model_validate(read_json(path))
-        except ValidationError as error:
-            raise UserError(f"{path} does not hold a scorecard of this version: evaluate again.") from error
 
 
 def build_scorecard(scores: Scores, settings: Settings, provenance: Provenance) -> Scorecard:

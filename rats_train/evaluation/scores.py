@@ -1,18 +1,16 @@
 """What every arm scored, image by image: the raw material of scorecards, kept so that anyone can resample it."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from rats_train.errors import UserError
 from rats_train.evaluation.bootstrap import Values
 from rats_train.evaluation.distribution import Discrepancy
+from rats_train.evaluation.document import Document
 from rats_train.evaluation.protocol import Protocol
-from rats_train.files import atomic_write_text, read_json
 
 Kind = Literal["trained", "heldout", "verifier", "realism", "diversity", "guard"]
 
@@ -43,7 +41,7 @@ class ArmScores(BaseModel):
     distance: Discrepancy | None = None
 
 
-class Scores(BaseModel):
+class Scores(Document):
     """All arms over the same prompts and seeds.
 
     Attributes:
@@ -56,7 +54,9 @@ class Scores(BaseModel):
         arms: arm name -> its scores.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    called: ClassVar[str] = "scores"
+    cure: ClassVar[str] = "evaluate again"
+    indent: ClassVar[int | None] = None
 
     protocol: Protocol
     prompts: list[str]
@@ -83,22 +83,6 @@ class Scores(BaseModel):
     def of_kind(self, *kinds: Kind) -> list[str]:
         """Names of the metrics of these kinds, in the order in which they were measured."""
         return [name for name, kind in self.kinds.items() if kind in kinds]
-
-    def write(self, path: Path) -> None:
-        """Write as JSON, atomically."""
-        atomic_write_text(path, self.model_dump_json())
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read what :meth:`write` wrote.
-
-        Raises:
-            UserError: the file is missing, cut short, or of another shape.
-        """
-        try:
-            return cls.model_validate(read_json(path))
-        except ValidationError as error:
-            raise UserError(f"{path} does not hold scores of this version: evaluate again.") from error
 
 
 def floats(values: Sequence[float] | NDArray[np.generic]) -> list[float]:

@@ -13,20 +13,19 @@ rejections are what many conditions would bring: a condition fails on an interva
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import NormalDist
-from typing import Final, Literal, Self
+from typing import ClassVar, Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from rats_train.errors import UserError
 from rats_train.evaluation.bootstrap import Values, resampled_means
+from rats_train.evaluation.document import Document
 from rats_train.evaluation.protocol import NotComparableError
 from rats_train.evaluation.rules import Condition, conditions, difference, heldout, incumbent_of
 from rats_train.evaluation.scores import Scores
 from rats_train.evaluation.verdict_text import describe, guard_note, hacking_text, more_text
-from rats_train.files import atomic_write_text, read_json
 
 LEVEL: Final = 0.95
 SAMPLES: Final = 4000
@@ -49,7 +48,7 @@ class Reason(BaseModel):
     text: str
 
 
-class Verdict(BaseModel):
+class Verdict(Document):
     """Promote, reject or need more samples, and why.
 
     Attributes:
@@ -59,7 +58,8 @@ class Verdict(BaseModel):
         notes: what a reader has to know beside the reasons.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    called: ClassVar[str] = "a verdict"
+    cure: ClassVar[str] = "run again"
 
     decision: Decision
     against: str
@@ -77,22 +77,6 @@ class Verdict(BaseModel):
     def failures(self) -> list[Reason]:
         """The conditions that were not met: first those that failed, then those that are open."""
         return [reason for state in ("failed", "open") for reason in self.reasons if reason.state == state]
-
-    def write(self, path: Path) -> None:
-        """Write as indented JSON, atomically."""
-        atomic_write_text(path, self.model_dump_json(indent=2) + "\n")
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read what :meth:`write` wrote.
-
-        Raises:
-            UserError: the file is missing, cut short, or of another shape.
-        """
-        try:
-            return cls.model_validate(read_json(path))
-        except ValidationError as error:
-            raise UserError(f"{path} does not hold a verdict of this version: run again.") from error
 
 
 @dataclass(frozen=True)
