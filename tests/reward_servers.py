@@ -1,5 +1,6 @@
 """Reward servers for tests: in a thread of this process, or as the process that `rats reward serve` starts."""
 
+import os
 import re
 import subprocess
 import sys
@@ -45,9 +46,13 @@ def served(spec: RewardSpec, *, places: int = 16, port: int = 0, reward: Reward 
 
 
 def start_process(reward: str, port: int = 0) -> tuple["subprocess.Popen[str]", str]:
-    """`rats reward serve` as a process of its own, ready; the process and its URL."""
+    """`rats reward serve` as a process of its own, ready; the process and its URL.
+
+    It computes on one thread, as the tests themselves do: another number sums in another order.
+    """
     command = [sys.executable, "-m", "pipelines.cli", "reward", "serve", reward, "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
     assert process.stdout is not None
     said = ""
     while line := process.stdout.readline():
