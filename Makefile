@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-all parity lint constraints clean
+.PHONY: help install demo serve test test-all gpu parity lint constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,11 @@ test: $(STAMP) lint ## Everything that CI checks, with coverage
 
 test-all: $(STAMP) lint ## The slow checks as well
 	$(BIN)/python -m pytest -m "not gpu" --cov --cov-report=term
+
+gpu: $(STAMP) ## On a machine with a GPU: its tests, and the benchmarks of the loss and of full-size steps
+	$(BIN)/python -m pytest -m gpu tests/gpu
+	$(BIN)/python -m benchmarks.horizon_loss
+	$(BIN)/python -m benchmarks.step_time
 
 .venv-parity/%/.installed: infra/docker/%/requirements.txt
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
