@@ -90,8 +90,7 @@ def find_result(workspace: Path, result: str) -> Path:
 
 
 def find_package(workspace: Path, student_keys: Collection[str]) -> Path | None:
-    """The newest package of the student whose evaluations have these content keys, if a run of this workspace made one.
-    """
+    """The newest package of the student whose evaluations have these content keys, if a run here made one."""
     records = (
         (package, package.parent / "steps" / "evaluate_rewards.json") for package in _results(workspace, "package")
     )
