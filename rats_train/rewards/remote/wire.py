@@ -52,7 +52,7 @@ class Description(BaseModel):
     low: float | None
     high: float | None
     usual_scale: float | None
-    inputs: frozenset[Input]
+    inputs: tuple[Input, ...]
     pointwise: bool
     has_features: bool
     batch_size: int
@@ -77,7 +77,7 @@ class Description(BaseModel):
             low=None if low == -inf else low,
             high=None if high == inf else high,
             usual_scale=reward.usual_scale,
-            inputs=traits.inputs,
+            inputs=tuple(sorted(traits.inputs)),
             pointwise=traits.pointwise,
             has_features=traits.has_features,
             batch_size=most,
@@ -91,7 +91,7 @@ class Description(BaseModel):
             low=-inf if self.low is None else self.low,
             high=inf if self.high is None else self.high,
             usual_scale=self.usual_scale,
-            inputs=self.inputs,
+            inputs=frozenset(self.inputs),
             pointwise=self.pointwise,
             has_features=self.has_features,
             batch_size=self.batch_size,
