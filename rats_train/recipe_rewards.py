@@ -26,8 +26,8 @@ def reward_kinds() -> list[str]:
 def _is_kind(kind: str) -> str:
     if kind not in (kinds := reward_kinds()):
         near = difflib.get_close_matches(kind, kinds, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"it is one of {', '.join(kinds)}"
-        raise ValueError(f"there is no kind {kind} of reward; {hint}")
+        hint = f"perhaps {near[0]} is meant, one of" if near else "it must be one of"
+        raise ValueError(f"there is no kind {kind} of reward; {hint} {', '.join(kinds)}")
     return kind
 
 

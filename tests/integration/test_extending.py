@@ -25,6 +25,7 @@ from rats_train.rewards.build import load_reward
 from rats_train.rewards.check_recipe import check_rewards
 from rats_train.rewards.digest import reward_digest
 from rats_train.rewards.plugged import plugged_reward
+from rats_train.trajectories.generate import generate
 from tests.integration.conftest import changed, with_method
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
@@ -133,7 +134,7 @@ def test_the_shown_reward_trains_in_groups_and_judges_nothing(
     seen: list[torch.Tensor] = []
     values = plugged_reward("spread")._values
     plugged_reward("spread")._values = lambda *given: seen.append(values(*given)) or seen[-1]
-    train(recipe, None, tmp_path / "run", ranks)
+    train(recipe, generate(recipe, tmp_path / "store"), tmp_path / "run", ranks)
     assert any((scores > 0).all() for scores in seen)
     judges = Judges(recipe, ["a fox", "a fox"])
     assert "spread" not in judges.kinds
@@ -154,5 +155,5 @@ def test_its_source_is_part_of_its_digest(spread: RewardSpec, tmp_path: Path) ->
 
 
 def test_a_kind_that_nobody_brings_is_answered_with_the_nearest(spread: RewardSpec) -> None:
-    with pytest.raises(ValueError, match="there is no kind spred of reward; did you mean spread"):
+    with pytest.raises(ValueError, match="there is no kind spred of reward; perhaps spread is meant"):
         RewardSpec(name="s", kind="spred")
