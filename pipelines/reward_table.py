@@ -5,7 +5,6 @@ from rich.table import Table
 from rich.text import Text
 
 from rats_train.config import Recipe
-from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.base import Traits
 from rats_train.rewards.build import declared_traits
 
@@ -24,18 +23,13 @@ def rewards_view(recipe: Recipe) -> RenderableType:
     shares: dict[str, float] = {}
     for use, specs in (("train", recipe.rewards.train), ("judge", recipe.rewards.heldout)):
         for spec in specs:
-            traits = declared_traits(spec)
-            scale = usual_scale(spec, traits)
+            traits = declared_traits(spec).rescaled(spec.statistics)
+            scale = traits.usual_scale
             table.add_row(spec.name, use, spec.kind, *_declared(traits), "unknown" if scale is None else f"{scale:g}",
                           str(traits.batch_size or "any"))  # fmt: skip
             if use == "train" and scale is not None:
                 shares[spec.name] = spec.weight * scale
     return Group(table, *_lopsided(shares))
-
-
-def usual_scale(spec: RewardSpec, traits: Traits) -> float | None:
-    """About the standard deviation of its rewards in this recipe: 1 where it has statistics."""
-    return 1.0 if spec.statistics else traits.usual_scale
 
 
 def _declared(traits: Traits) -> tuple[str, str, str]:

@@ -84,8 +84,7 @@ class Scorer:
         return answer
 
     def _score(self, images: Tensor, prompts: list[str], gradient: bool, extras: Extras) -> Answer:
-        traits = self._reward.traits
-        if gradient and not (traits.differentiable and traits.pointwise and "latents" not in traits.inputs):
+        if gradient and not self._reward.traits.own_gradient:
             raise UserError(f"Reward {self._reward.name} has no gradient: ask for the score alone.")
         images = images.to(accelerator()).requires_grad_(gradient)
         with torch.set_grad_enabled(gradient):

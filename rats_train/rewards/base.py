@@ -2,16 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, Self, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 from rats_train.recipe_rewards import Statistics
 from rats_train.rewards.checks import check_extras, check_inputs, check_values
-
-Number = TypeVar("Number", float, Tensor)
 
 Input = Literal["image", "prompt", "latents", "metadata"]
 Metadata = Mapping[str, Any]
@@ -44,6 +42,18 @@ class Traits:
     pointwise: bool = True
     has_features: bool = False
     batch_size: int | None = None
+
+    @property
+    def own_gradient(self) -> bool:
+        """Whether the gradient of a batch's sum is each picture's own, and to the pictures alone."""
+        return self.differentiable and self.pointwise and "latents" not in self.inputs
+
+    def rescaled(self, statistics: Statistics | None) -> "Traits":
+        """What it declares once ``statistics``, if any, bring its values to one scale."""
+        if statistics is None:
+            return self
+        low, high = ((end - statistics.mean) / statistics.std for end in (self.low, self.high))
+        return replace(self, low=low, high=high, usual_scale=1.0)
 
 
 @dataclass(frozen=True)
@@ -105,7 +115,7 @@ class Reward(nn.Module, ABC):
 
     def __init__(self, name: str, weight: float = 1.0, statistics: Statistics | None = None) -> None:
         super().__init__()
-        self.name, self.weight, self._statistics = name, weight, statistics
+        self.name, self.weight, self.statistics = name, weight, statistics
 
     def score(self, images: Tensor, prompts: Sequence[str], extras: Extras = NOTHING) -> Tensor:
         """Reward[B], float32, of images[B, 3, H, W] in [0, 1] and as many prompts; B may be 0.
@@ -121,16 +131,8 @@ class Reward(nn.Module, ABC):
         values = torch.cat(
             [self._values(images[rows].float(), prompts[rows], extras.part(rows)) for rows in self._parts(len(prompts))]
         )
-        return self.scaled(check_values(self.name, values, prompts, self.traits.low, self.traits.high))
-
-    @property
-    def usual_scale(self) -> float | None:
-        """About the standard deviation of its rewards over a good model's pictures: 1 where statistics make it so."""
-        return 1.0 if self._statistics else self.traits.usual_scale
-
-    def scaled(self, raw: Number) -> Number:
-        """Raw values on the scale of its statistics, where it has some."""
-        return (raw - self._statistics.mean) / self._statistics.std if self._statistics else raw
+        check_values(self.name, values, prompts, self.traits.low, self.traits.high)
+        return (values - self.statistics.mean) / self.statistics.std if self.statistics else values
 
     def image_features(self, images: Tensor) -> Tensor:
         """Unit vectors[B, D] of images[B, 3, H, W] in [0, 1]; only where the traits say ``has_features``."""

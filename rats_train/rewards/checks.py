@@ -49,8 +49,8 @@ def check_extras(
             raise UserError(f"Reward {name} got {what} of {len(given)} for {count} pictures: give one for each.")
 
 
-def check_values(name: str, values: Tensor, prompts: Sequence[str], low: float, high: float) -> Tensor:
-    """Hand raw ``values[B]`` on if all are finite and from ``low`` to ``high``.
+def check_values(name: str, values: Tensor, prompts: Sequence[str], low: float, high: float) -> None:
+    """Refuse raw ``values[B]`` that are not finite or not from ``low`` to ``high``.
 
     Raises:
         UserError: one is not; names the reward model and the prompt.
@@ -58,7 +58,7 @@ def check_values(name: str, values: Tensor, prompts: Sequence[str], low: float, 
     found = values.detach()
     fits = found.isfinite() & (found >= low - SLACK) & (found <= high + SLACK)
     if fits.all():
-        return values
+        return
     bad = int((~fits).nonzero()[0])
     said = f'Reward {name} is {found[bad].item():.6g} for the prompt "{prompts[bad]}"'
     if found[bad].isfinite():

@@ -63,20 +63,18 @@ class Description(BaseModel):
     def of(cls, reward: Reward, kind: str, digest: str) -> Self:
         """The description of a loaded reward.
 
-        The gradient of a batch's sum is each picture's own only where a score depends on no other picture, and it is
-        that of the pictures alone.
+        It carries gradient to pictures, so to others none is declared.
         """
-        traits = reward.traits
-        low, high = reward.scaled(traits.low), reward.scaled(traits.high)
+        traits = reward.traits.rescaled(reward.statistics)
         most = traits.batch_size or MOST_PICTURES
         return cls(
             name=reward.name,
             kind=kind,
             digest=digest,
-            differentiable=traits.differentiable and traits.pointwise and "latents" not in traits.inputs,
-            low=None if low == -inf else low,
-            high=None if high == inf else high,
-            usual_scale=reward.usual_scale,
+            differentiable=traits.own_gradient,
+            low=None if traits.low == -inf else traits.low,
+            high=None if traits.high == inf else traits.high,
+            usual_scale=traits.usual_scale,
             inputs=tuple(sorted(traits.inputs)),
             pointwise=traits.pointwise,
             has_features=traits.has_features,

@@ -153,6 +153,14 @@ def test_a_reward_without_bounds_has_none_from_afar(tmp_path: Path) -> None:
     assert (traits.low, traits.high) == (-float("inf"), float("inf"))
 
 
+def test_a_server_declares_the_range_that_its_statistics_make() -> None:
+    rules = RewardSpec(name="rules", kind="verifier", statistics=Statistics(mean=0.5, std=0.25))
+    with served(rules) as url:
+        remote = RemoteReward(url, "rules")
+        assert (remote.traits.low, remote.traits.high, remote.traits.usual_scale) == (-2, 2, 1)
+        assert remote.score(noise(), PROMPTS).tolist() == [-2, -2, -2]
+
+
 def test_features_are_those_of_the_local_reward(spec: RewardSpec, url: str) -> None:
     assert torch.equal(RemoteReward(url, "tiny").image_features(noise()), load_reward(spec).image_features(noise()))
 
