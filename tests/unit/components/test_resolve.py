@@ -79,7 +79,7 @@ def test_the_first_step_hands_on_a_pinned_recipe(register, recipe, tmp_path):
 
 def test_without_a_registered_reward_no_tracker_is_asked_or_imported(recipe, tiny_reward_dir):
     plain = recipe(path=str(tiny_reward_dir))
-    assert resolve(plain) is plain
+    assert resolve(plain) == plain
     program = (
         "import sys; from components.prepare.resolve import resolve; from components.shared.reward_files import "
         "fetch_rewards; from rats_train.config import load_recipe; fetch_rewards(resolve(load_recipe('emoji'))); "
