@@ -21,8 +21,8 @@ def check_rewards(recipe: Recipe) -> None:
         if spec in recipe.rewards.train and recipe.method.needs_gradient and not traits.differentiable:
             raise UserError(
                 f"Method {recipe.method.name} goes back through the gradient of every reward, and {spec.name} "
-                f"({spec.path or spec.kind}) has none: put it under rewards.heldout, or set method.name to rats_grpo or "
-                "grpo."
+                f"({spec.path or spec.kind}) has none: put it under rewards.heldout, or set method.name to rats_grpo "
+                "or grpo."
             )
         if spec in recipe.rewards.heldout and "latents" in traits.inputs:
             raise UserError(
