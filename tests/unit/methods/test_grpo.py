@@ -32,8 +32,9 @@ class Brightness:
         self.threshold = threshold
 
     def score(self, images: Tensor, prompts: Sequence[str], extras: Extras = NOTHING) -> Tensor:
-        rewards = (images.detach() > self.threshold).float().mean(dim=(1, 2, 3))
-        return check_values(self.name, rewards / self.threshold, prompts, 0.0, torch.inf)
+        rewards = (images.detach() > self.threshold).float().mean(dim=(1, 2, 3)) / self.threshold
+        check_values(self.name, rewards, prompts, 0.0, torch.inf)
+        return rewards
 
     def image_features(self, images: Tensor) -> Tensor:
         raise AssertionError("a policy gradient asks a reward for scores alone")
