@@ -22,7 +22,7 @@ install: $(STAMP) ## Make the virtual environment and install everything into it
 demo: $(STAMP) ## The main job: teacher, trajectories, RATS training, scores, signed package, live endpoint, report
 	$(BIN)/rats run --open
 
-serve: $(STAMP) ## Serve the student of the latest run until Ctrl-C
+serve: $(STAMP) ## Serve the champion until Ctrl-C
 	$(BIN)/rats serve
 
 lint: $(STAMP) ## ruff, mypy --strict on rats_train, import-linter

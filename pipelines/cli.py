@@ -153,7 +153,7 @@ def switch(
 
 @app.command(epilog="Example: [bold]rats serve --port 8080[/bold]")
 def serve(
-    repo: Annotated[Path | None, typer.Option(help="Model repository; the newest run's if not given.")] = None,
+    repo: Annotated[Path | None, typer.Option(help="Model repository; the champion's if not given.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8080,
     workspace: Workspace = RUNS,
@@ -165,9 +165,9 @@ def serve(
 
     Requests are logged to standard error, one JSON object a line.
     """
-    from pipelines.runs import find_result
+    from pipelines.champion import champion_package
 
-    repo = repo or find_result(workspace, "package")
+    repo = repo or champion_package(workspace)
     from pipelines.view import call_example
     from serving.endpoint import Endpoint, run_forever
     from serving.gateway.logs import log_as_json

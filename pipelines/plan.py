@@ -11,6 +11,7 @@ from rich.text import Text
 from components.shared.keys import step_keys
 from components.shared.step import is_done
 from pipelines.estimate import forecast
+from pipelines.reward_table import rewards_view
 from pipelines.view import clock
 from rats_train.config import Recipe, dump_recipe, recipe_digest
 
@@ -50,6 +51,8 @@ def plan(recipe: Recipe, workspace: Path) -> RenderableType:
         Text(f"Recipe {recipe.name}, digest {recipe_digest(recipe)}", "bold"),
         Syntax(dump_recipe(recipe), "yaml", background_color="default"),
         table,
+        Text("\nRewards, as their kinds declare them:"),
+        rewards_view(recipe),
         Text(f"\nForecast: {clock(total)} of drawing and training on this machine, within a factor of two;"),
         Text(f"{ahead.seconds_a_step:.2f} s of it for each training step, which needs on each rank:"),
         _memory_table(ahead.memory),

@@ -51,9 +51,9 @@ def promote(
                 console.print(note)
             raise typer.Exit(1)
         students.promote(candidate)
-    was = f"; version {champion.version} was" if champion else ", the first"
-    console.print(f"\nVersion {candidate.version} of {students.model} is champion{was}.")
-    _tell_how_to_serve(candidate, workspace)
+        was = f"; version {champion.version} was" if champion else ", the first"
+        console.print(f"\nVersion {candidate.version} of {students.model} is champion{was}.")
+        _tell_how_to_serve(students, candidate, workspace)
 
 
 def rollback(recipe: NameArgument = "emoji", workspace: Workspace = RUNS) -> None:
@@ -65,12 +65,14 @@ def rollback(recipe: NameArgument = "emoji", workspace: Workspace = RUNS) -> Non
     with tracker() as client:
         students = Students(client, recipe)
         former, champion = students.roll_back()
-    console.print(f"Version {champion.version} of {students.model} is champion again; version {former.version} was.")
-    console.print(
-        f"No run promotes version {former.version} any more; `rats promote {recipe} --version {former.version}` "
-        "judges it anew."
-    )
-    _tell_how_to_serve(champion, workspace)
+        console.print(
+            f"Version {champion.version} of {students.model} is champion again; version {former.version} was."
+        )
+        console.print(
+            f"No run promotes version {former.version} any more; `rats promote {recipe} --version {former.version}` "
+            "judges it anew."
+        )
+        _tell_how_to_serve(students, champion, workspace)
 
 
 def reasons_table(verdict: "Verdict") -> Table:
@@ -113,9 +115,7 @@ def _judge(students: "Students", candidate: "ModelVersion") -> "Verdict":
         )
 
 
-def _tell_how_to_serve(version: "ModelVersion", workspace: Path) -> None:
-    from components.shared.tracker import KEY_TAG
-
-    package = find_package(workspace, version.tags.get(KEY_TAG, ""))
+def _tell_how_to_serve(students: "Students", version: "ModelVersion", workspace: Path) -> None:
+    package = find_package(workspace, students.keys(version))
     if package is not None:
         console.print(f"`rats serve --repo {package}` serves it.")

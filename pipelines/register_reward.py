@@ -7,7 +7,7 @@ from components.shared.reward_files import keep
 from components.shared.reward_registry import RewardRegistry, RewardVersion
 from components.shared.tracker import tracker
 from rats_train.errors import UserError
-from rats_train.recipe_rewards import RewardKind, RewardSpec
+from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.build import FROM_FOLDER, load_reward
 from rats_train.rewards.folder import REGISTERED, registered_folder, spec_folder
 from rats_train.rewards.statistics import EMBEDDED, labelled_pictures, measure, pictures_digest
@@ -60,7 +60,7 @@ def register_reward(
     return made, True
 
 
-def _kind(kind: str) -> RewardKind:
+def _kind(kind: str) -> str:
     """The kind of that name, if its weights lie in a folder."""
     for known in FROM_FOLDER:
         if known == kind:

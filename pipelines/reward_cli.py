@@ -91,7 +91,8 @@ def serve(
         gradient = "with" if served.differentiable else "without"
         console.print(
             f"[green]Ready[/green] at {url}, until Ctrl-C: {served.kind}, {gradient} gradient, digest "
-            f"{served.digest[:12]}. In a recipe:\n",
+            f"{served.digest[:12]}; about {served.memory / 2**30:.2f} GiB for {served.batch_size} pictures at once. "
+            "In a recipe:\n",
             soft_wrap=True,
         )
         line = f'  - {{name: {served.name}, path: "{url}"}}'

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -88,12 +89,12 @@ def find_result(workspace: Path, result: str) -> Path:
     raise UserError(f"No {result} in {workspace}: make one with `rats run`.")
 
 
-def find_package(workspace: Path, student_key: str) -> Path | None:
-    """The newest package of the student whose evaluation has this content key, if a run of this workspace made one."""
+def find_package(workspace: Path, student_keys: Collection[str]) -> Path | None:
+    """The newest package of the student whose evaluations have these content keys, if a run here made one."""
     records = (
         (package, package.parent / "steps" / "evaluate_rewards.json") for package in _results(workspace, "package")
     )
-    made = [package for package, record in records if record.is_file() and read_json(record)["key"] == student_key]
+    made = [package for package, record in records if record.is_file() and read_json(record)["key"] in student_keys]
     return made[-1] if made else None
 
 

@@ -14,16 +14,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 from itertools import zip_longest
+from typing import Any
 
 from rats_train.errors import UserError
 
 
 @dataclass(frozen=True)
 class TaggedPrompt:
-    """A prompt and what kind of prompt it is, such as ``{"category": "Animals", "challenge": "Imagination"}``."""
+    """A prompt and what kind of prompt it is, such as ``{"category": "Animals", "challenge": "Imagination"}``.
+
+    ``metadata`` is the whole row of a table or of GenEval, for rewards that read it.
+    """
 
     text: str
     tags: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 def parse_prompts(text: str, suffix: str, source: str) -> list[TaggedPrompt]:
@@ -76,7 +81,7 @@ def _table(
             f"header with {', '.join((prompt, *tags.values()))}. Name a plain list of prompts .txt."
         )
     return [
-        TaggedPrompt((row[prompt] or "").strip(), {tag: row[key].strip() for tag, key in tags.items() if row[key]})
+        TaggedPrompt((row[prompt] or "").strip(), {tag: row[key].strip() for tag, key in tags.items() if row[key]}, row)
         for row in rows
     ]
 
@@ -87,7 +92,7 @@ def _geneval(text: str, source: str) -> list[TaggedPrompt]:
         if line.strip():
             try:
                 row = json.loads(line)
-                found.append(TaggedPrompt(row["prompt"].strip(), {"category": str(row["tag"])}))
+                found.append(TaggedPrompt(row["prompt"].strip(), {"category": str(row["tag"])}, row))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise UserError(
                     f"{source}, line {number}, is no row of GenEval: each holds a JSON object with prompt and tag."

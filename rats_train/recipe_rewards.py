@@ -1,15 +1,37 @@
 """The rewards of a recipe: those that are trained on, and those that only judge."""
 
-from typing import Annotated, Any, Final, Literal, Self
+import difflib
+from importlib.metadata import entry_points
+from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from rats_train.recipe_section import Positive, Section, Weight
 
-RewardKind = Literal["clip", "hpsv2", "pickscore", "image_reward", "aesthetic", "ocr", "verifier", "nsfw", "remote"]
-PACKAGED_KINDS: Final[frozenset[RewardKind]] = frozenset({"ocr", "verifier", "nsfw"})
+ENTRY_POINT: Final = "rats_train.rewards"
+"""Under which installed packages name kinds of their own (docs/extending.md)."""
+FOLDER_KINDS: Final = ("clip", "hpsv2", "pickscore", "image_reward", "aesthetic")
+"""Kinds of reward whose weights lie in a folder."""
+PACKAGED_KINDS: Final = ("ocr", "verifier", "nsfw")
 """Kinds of reward that bring their weights or rules along: they have no path, and no gradient."""
+BUILT_IN: Final = (*FOLDER_KINDS, *PACKAGED_KINDS, "remote")
+
+
+def reward_kinds() -> list[str]:
+    """Every kind that there is here: ours, then those of installed packages."""
+    return [*BUILT_IN, *sorted(point.name for point in entry_points(group=ENTRY_POINT))]
+
+
+def _is_kind(kind: str) -> str:
+    if kind not in (kinds := reward_kinds()):
+        near = difflib.get_close_matches(kind, kinds, n=1)
+        hint = f"perhaps {near[0]} is meant, one of" if near else "it must be one of"
+        raise ValueError(f"there is no kind {kind} of reward; {hint} {', '.join(kinds)}")
+    return kind
+
+
+RewardKind = Annotated[str, AfterValidator(_is_kind)]
 
 
 class Statistics(Section):
@@ -23,11 +45,11 @@ class RewardSpec(Section):
     """A reward model of one ``kind`` and its share of the sum.
 
     ``path`` is ``embedded:a``, ``embedded:b``, or a folder or hub id of that kind of model; the kinds ``ocr``,
-    ``verifier`` and ``nsfw`` have none. A registered reward is named with its version, ``hpsv2@3``, and brings its
-    kind, statistics and digest along. A path that begins with ``http://`` or ``https://`` is a reward that
-    `rats reward serve` serves, of whatever kind it has there: its kind here is ``remote``. ``digest``, the SHA-256 of
-    the folder, pins its bytes: others are refused. ``statistics`` bring rewards of different scales to one; null
-    leaves the raw value.
+    ``verifier`` and ``nsfw`` have none, and installed packages may bring further kinds. A registered reward is named
+    with its version, ``hpsv2@3``, and brings its kind, statistics and digest along. A path that begins with ``http://``
+    or ``https://`` is a reward that `rats reward serve` serves, of whatever kind it has there: its kind here is
+    ``remote``. ``digest``, the SHA-256 of the folder, pins its bytes: others are refused. ``statistics`` bring rewards
+    of different scales to one; null leaves the raw value.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -54,7 +76,7 @@ class RewardSpec(Section):
             )
         if self.kind == "remote":
             _check_address(self.name, self.path or "")
-        if self.path is None and self.kind not in PACKAGED_KINDS:
+        if self.path is None and self.kind in FOLDER_KINDS:
             raise ValueError(f"reward {self.name} of kind {self.kind} names no path; add the folder of its model")
         if self.path is not None and self.kind in PACKAGED_KINDS:
             raise ValueError(f"reward {self.name} of kind {self.kind} has no model of its own; take its path away")

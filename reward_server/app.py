@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from rats_train.errors import UserError
+from rats_train.rewards.base import Extras
 from rats_train.rewards.remote.wire import (
     ABOUT,
     DIGEST_HEADER,
@@ -21,6 +22,7 @@ from rats_train.rewards.remote.wire import (
     Description,
     pack,
     unpack,
+    unpack_known,
     unpack_prompts,
 )
 from reward_server.scorer import Answer, FullError, Scorer
@@ -60,13 +62,15 @@ def create_app(scorer: Scorer, description: Description) -> FastAPI:
             if request.headers.get("content-type") == "image/png":
                 found = await scorer.score(_picture(body, description.max_body), [prompt], gradient=False)
                 return JSONResponse({"score": found["score"].item()}, headers=signed)
-            return answer(await scorer.score(_images(body), unpack_prompts(body), gradient))
+            tensors = unpack(body)
+            extras = Extras(tensors.get("latents"), unpack_known(body))
+            return answer(await scorer.score(_images(tensors), unpack_prompts(body), gradient, extras))
 
     @app.post(FEATURES)
     async def features(request: Request) -> Response:
         """Features of a safetensors body."""
         with scorer.place():
-            return answer(await scorer.features(_images(await _read(request, description.max_body))))
+            return answer(await scorer.features(_images(unpack(await _read(request, description.max_body)))))
 
     @app.get(HEALTH)
     async def health() -> JSONResponse:
@@ -91,9 +95,8 @@ async def _read(request: Request, most: int) -> bytes:
         raise RefusedError(408, f"The body took longer than {BODY_SECONDS} seconds to arrive.") from error
 
 
-def _images(body: bytes) -> Tensor:
-    tensors = unpack(body)
-    if set(tensors) != {"images"}:
+def _images(tensors: dict[str, Tensor]) -> Tensor:
+    if not {"images"} <= set(tensors) <= {"images", "latents"}:
         raise UserError(f"The body holds the tensors {sorted(tensors)}: send one that is named images.")
     return tensors["images"]
 

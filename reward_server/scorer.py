@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rats_train.devices import accelerator
 from rats_train.errors import UserError
-from rats_train.rewards.base import Reward
+from rats_train.rewards.base import NOTHING, Extras, Reward
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +55,13 @@ class Scorer:
         finally:
             self._free += 1
 
-    async def score(self, images: Tensor, prompts: list[str], gradient: bool) -> Answer:
+    async def score(self, images: Tensor, prompts: list[str], gradient: bool, extras: Extras = NOTHING) -> Answer:
         """Score[B] of images[B, 3, H, W] in [0, 1] and, if asked for, the ``gradient`` of each by its picture.
 
         Raises:
             UserError: the reward refuses them, or has no gradient.
         """
-        return await self._run(lambda: self._score(images, prompts, gradient))
+        return await self._run(lambda: self._score(images, prompts, gradient, extras))
 
     async def features(self, images: Tensor) -> Answer:
         """Features[B, D] of images[B, 3, H, W] in [0, 1].
@@ -83,13 +83,12 @@ class Scorer:
         self.fault = None
         return answer
 
-    def _score(self, images: Tensor, prompts: list[str], gradient: bool) -> Answer:
-        traits = self._reward.traits
-        if gradient and not (traits.differentiable and traits.pointwise):
+    def _score(self, images: Tensor, prompts: list[str], gradient: bool, extras: Extras) -> Answer:
+        if gradient and not self._reward.traits.own_gradient:
             raise UserError(f"Reward {self._reward.name} has no gradient: ask for the score alone.")
         images = images.to(accelerator()).requires_grad_(gradient)
         with torch.set_grad_enabled(gradient):
-            score = self._reward.score(images, prompts)
+            score = self._reward.score(images, prompts, _moved(extras, images))
         if not gradient:
             return {"score": score}
         return {"score": score, "gradient": torch.autograd.grad(score.sum(), images)[0]}
@@ -99,3 +98,8 @@ class Scorer:
         if not self._reward.traits.has_features:
             raise UserError(f"Reward {self._reward.name} has no features: ask for the score alone.")
         return {"features": self._reward.image_features(images.to(accelerator()))}
+
+
+def _moved(extras: Extras, images: Tensor) -> Extras:
+    """With latents where the images are."""
+    return extras if extras.latents is None else Extras(extras.latents.to(images), extras.metadata)

@@ -7,7 +7,7 @@ import contextlib
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import uvicorn
 import yaml
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from rats_train.devices import accelerator
 from rats_train.errors import UserError
-from rats_train.recipe_rewards import PACKAGED_KINDS, RewardKind, RewardSpec
+from rats_train.recipe_rewards import FOLDER_KINDS, RewardSpec, reward_kinds
 from rats_train.rewards.build import load_reward
 from rats_train.rewards.digest import reward_digest
 from rats_train.rewards.remote.wire import Description
@@ -39,7 +39,7 @@ def read_spec(written: str) -> RewardSpec:
     """
     values = _values(written)
     if isinstance(values, str):
-        values = {"kind": values} if values in PACKAGED_KINDS else {"path": values}
+        values = {"kind": values} if values in _alone() else {"path": values}
     if isinstance(values, dict):
         values = {"name": values.get("kind", "reward"), **values}
     try:
@@ -84,8 +84,13 @@ def _values(written: str) -> Any:
         raise UserError(f"{written} is not YAML: {' '.join(str(error).split())}. {_advice()}") from error
 
 
+def _alone() -> list[str]:
+    """Kinds that may come without a path."""
+    return [kind for kind in reward_kinds() if kind not in (*FOLDER_KINDS, "remote")]
+
+
 def _advice() -> str:
-    kinds = ", ".join(kind for kind in get_args(RewardKind) if kind != "remote")
+    kinds = ", ".join(kind for kind in reward_kinds() if kind != "remote")
     return (
         "Write a path such as embedded:a, a spec such as '{kind: hpsv2, path: models/hpsv2}', or a YAML file with "
         f"one; the kinds are {kinds}."

@@ -2,8 +2,9 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import torch
@@ -12,8 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import BertTokenizer, BlipTextConfig, BlipVisionConfig
 
-from rats_train.recipe_rewards import RewardSpec
+from rats_train.recipe_rewards import RewardSpec, Statistics
 from rats_train.rewards.aesthetic import HEAD_FILE
+from rats_train.rewards.base import Extras, Reward, Traits
+from rats_train.rewards.build import combine, load_reward
 from rats_train.rewards.image_reward import ImageRewardNetwork
 from rats_train.rewards.score_head import ScoreHead
 from rats_train.world.renderer import render
@@ -41,6 +44,36 @@ class Case:
     spec: RewardSpec
     images: Tensor
     prompts: list[str]
+
+    def load(self, statistics: Statistics | None = None) -> Reward:
+        """The reward, loaded anew."""
+        return load_reward(self.spec.model_copy(update={"statistics": statistics}))
+
+
+class Weighted(Reward):
+    """What a recipe makes of several rewards, as one."""
+
+    traits = Traits(differentiable=True, low=-inf, high=inf)
+
+    def __init__(self, rewards: list[Reward], statistics: Statistics | None) -> None:
+        super().__init__("tiny", statistics=statistics)
+        self._rewards = torch.nn.ModuleList(rewards)
+
+    def _values(self, images: Tensor, prompts: Sequence[str], extras: Extras) -> Tensor:
+        return combine(self._rewards, images, prompts, extras)
+
+    def _kept_per_image(self) -> int:
+        return sum(reward._kept_per_image() for reward in self._rewards)
+
+
+@dataclass(frozen=True)
+class WeightedCase(Case):
+    """The weighted sum of two kinds, one of them brought to its own scale; ``spec`` is that of the first."""
+
+    def load(self, statistics: Statistics | None = None) -> Reward:
+        """The sum, loaded anew."""
+        changes = [{"weight": 2.0}, {"kind": "hpsv2", "weight": 0.5, "statistics": Statistics(mean=0.1, std=0.3)}]
+        return Weighted([load_reward(self.spec.model_copy(update=change)) for change in changes], statistics)
 
 
 def noise(count: int = 3) -> Tensor:
@@ -102,6 +135,8 @@ def make_case(kind: str, folder: Path, clip: Path) -> Case:
         "image_reward": image_reward_dir,
         "aesthetic": lambda path: aesthetic_dir(path, clip),
     }
+    if kind == "weighted":
+        return WeightedCase(RewardSpec(name="tiny", path=str(clip)), noise(), PROMPTS)
     if kind == "verifier":
         return Case(RewardSpec(name="tiny", kind=kind), scenes(), ["a fox", "one fox", "two foxes"])
     if kind == "ocr":

@@ -6,8 +6,8 @@ run of our own is kept in the tracker that ``MLFLOW_TRACKING_URI`` names, or in 
 
 import json
 import os
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,16 @@ from mlflow.exceptions import MlflowException
 from components.shared.students import STUDENT_TAG, Students
 from components.shared.tracker import KEY_TAG, keyed_run, tracker
 from rats_train.config import Recipe, recipe_digest
+from rats_train.evaluation.gallery import WORST, Exhibit, read_worst
+from rats_train.evaluation.pictures import to_picture
+from rats_train.evaluation.scores import Scores
 from rats_train.evaluation.watched import WATCH, read_watch
 from rats_train.files import read_json, sha256_tree
 
 EXPERIMENT = "rats"
 BATCH = 1000
+TILE = 256
+"""Pixels of the longer side of a picture in a table."""
 FILES = ("scorecard.json", "scores.json", "grid.png", "worst.png", "curves.png", "gallery.html")
 
 
@@ -44,14 +49,18 @@ class _Tracker:
         given = os.environ.get("MLFLOW_RUN_ID")
         run_id = given or keyed_run(self._client, EXPERIMENT, self._key, f"{recipe.name}-{self._key[:8]}")
         card = read_json(evaluation / "scorecard.json")
-        metrics = [*_curves(log), *_looks(log), *_card_metrics(card), *_distances(card)]
+        # Not the time of entering: the tracker knows a number of the same step and time again.
+        when = int(datetime.fromisoformat(card["provenance"]["created"]).timestamp() * 1000)
+        metrics = [*_curves(log, when), *_looks(log, when), *_card_metrics(card, when), *_distances(card, when)]
         self._log(run_id, params=flatten(recipe.model_dump(mode="json")), metrics=metrics)
         facts = {"recipe_digest": recipe_digest(recipe), "evaluation_digest": card["evaluation_digest"]}
         for tag, value in (facts | {"commit": card["provenance"]["commit"]}).items():
             self._client.set_tag(run_id, f"rats.{tag}", value)
         for name in FILES:
             self._client.log_artifact(run_id, str(evaluation / name), "evaluation")
-        self._client.log_table(run_id, _columns(card["categories"]), "evaluation/categories.json")
+        self._log_table(run_id, _columns(card["categories"]), "evaluation/categories.json")
+        worst = read_worst(evaluation, Scores.read(evaluation / "scores.json"), WORST)
+        self._log_table(run_id, _pictured(worst), "evaluation/worst.json")
         self._client.log_artifacts(run_id, str(log), "training")
         self._register(recipe.name, run_id, student)
         if not given:
@@ -61,6 +70,11 @@ class _Tracker:
         self._client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])
         for start in range(0, len(metrics), BATCH):
             self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+
+    def _log_table(self, run_id: str, columns: dict[str, list[Any]], file: str) -> None:
+        """Enter a table once: MLflow would append the same rows."""
+        if file not in {found.path for found in self._client.list_artifacts(run_id, "evaluation")}:
+            self._client.log_table(run_id, columns, file)
 
     def _register(self, name: str, run_id: str, student: Path) -> None:
         """Make the student a version of the registered model of recipe ``name``, unless this key is one already."""
@@ -86,43 +100,50 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _curves(log: Path) -> Iterator[Metric]:
-    now = int(time.time() * 1000)
+def _curves(log: Path, when: int) -> Iterator[Metric]:
     for line in (log / "metrics.jsonl").read_text().splitlines():
         values = json.loads(line)
         step = values.pop("step")
-        yield from (Metric(f"train/{name}", value, now, step) for name, value in values.items() if _is_number(value))
+        yield from (Metric(f"train/{name}", value, when, step) for name, value in values.items() if _is_number(value))
 
 
-def _looks(log: Path) -> Iterator[Metric]:
+def _looks(log: Path, when: int) -> Iterator[Metric]:
     """What the watch saw on its held-out prompts."""
-    now = int(time.time() * 1000)
     for point in read_watch(log / WATCH):
-        yield from (Metric(f"watch/{name}", point.mean(name), now, point.step) for name in point.kinds)
+        yield from (Metric(f"watch/{name}", point.mean(name), when, point.step) for name in point.kinds)
 
 
-def _card_metrics(card: Mapping[str, Any]) -> Iterator[Metric]:
-    now = int(time.time() * 1000)
+def _card_metrics(card: Mapping[str, Any], when: int) -> Iterator[Metric]:
     for part in ("nfe", "quality"):
         for budget, rewards in card[part].items():
             for reward, row in rewards.items():
                 for name, value in row.items():
                     if _is_number(value):
-                        yield Metric(f"{reward}/{name}", value, now, int(budget))
+                        yield Metric(f"{reward}/{name}", value, when, int(budget))
 
 
-def _distances(card: Mapping[str, Any]) -> Iterator[Metric]:
+def _distances(card: Mapping[str, Any], when: int) -> Iterator[Metric]:
     """The distance of each student arm's pictures from the full teacher's, by its steps."""
-    now = int(time.time() * 1000)
     for arm in card["arms"].values():
         if arm["role"] == "student" and arm["distance"] is not None:
-            yield Metric("distance/student", arm["distance"]["value"], now, arm["steps"])
+            yield Metric("distance/student", arm["distance"]["value"], when, arm["steps"])
 
 
 def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     """Rows as the columns that an MLflow table is made of."""
     names = ("tag", "category", "prompts", "budget", "metric", "kind", "student", "teacher_50", "gap_50", "ci95_50")
     return {name: [row[name] for row in rows] for name in names}
+
+
+def _pictured(exhibits: Sequence[Exhibit]) -> dict[str, list[Any]]:
+    """Prompts, seeds and pictures of every arm as columns; MLflow shows pictures in its tables."""
+    columns: dict[str, list[Any]] = {
+        "prompt": [one.prompt for one in exhibits],
+        "seed": [one.seed for one in exhibits],
+    }
+    for number, tile in enumerate(exhibits[0].tiles):
+        columns[f"{tile.role} {tile.steps}"] = [to_picture(one.tiles[number].image, TILE) for one in exhibits]
+    return columns
 
 
 def _is_number(value: Any) -> bool:

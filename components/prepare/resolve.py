@@ -1,13 +1,15 @@
-"""From a recipe as a person writes it to one that means the same everywhere and always: registered rewards pinned."""
+"""From a recipe as a person writes it to one that means the same everywhere and always: its rewards pinned."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.shared.reward_files import fetch
 from rats_train.config import Recipe
 from rats_train.errors import UserError
+from rats_train.hub import is_hub_id
 from rats_train.recipe_rewards import RewardSpec
-from rats_train.rewards.folder import REGISTERED
+from rats_train.rewards.folder import REGISTERED, folder_digest
 
 if TYPE_CHECKING:
     from components.shared.reward_registry import RewardRegistry, RewardVersion
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 def resolve(recipe: Recipe, root: Path | None = None) -> Recipe:
     """The recipe with kind, digest and statistics of its registered rewards, whose files are then on this machine.
+
+    A reward of the hub gets the digest of what the hub gives today: a branch moves, and a later step or another machine
+    refuses to go on with other weights.
 
     Args:
         recipe: what `rats_train.config.load_recipe` gave; one that is resolved already stays as it is.
@@ -24,18 +29,29 @@ def resolve(recipe: Recipe, root: Path | None = None) -> Recipe:
         UserError: a registered reward does not exist, is named by an alias, or is not what the recipe says of it.
         RetryableError: the tracker did not answer.
     """
-    specs = [*recipe.rewards.train, *recipe.rewards.heldout]
-    if not any(_is_registered(spec) for spec in specs):
-        return recipe
+    if not any(_is_registered(spec) for spec in (*recipe.rewards.train, *recipe.rewards.heldout)):
+        return _with_rewards(recipe, _pinned_from_hub)
     from components.shared.reward_registry import RewardRegistry  # brings MLflow, seconds to import
     from components.shared.tracker import tracker
 
     with tracker(root) as client:
         registry = RewardRegistry(client, root)
-        rewards = {
-            part: [_pinned(spec, registry) for spec in getattr(recipe.rewards, part)] for part in ("train", "heldout")
-        }
+        return _with_rewards(
+            recipe, lambda spec: _pinned(spec, registry) if _is_registered(spec) else _pinned_from_hub(spec)
+        )
+
+
+def _with_rewards(recipe: Recipe, pin: Callable[[RewardSpec], dict[str, Any]]) -> Recipe:
+    """The recipe with what ``pin`` says of each reward."""
+    rewards = recipe.rewards.model_dump(mode="json")
+    for part in ("train", "heldout"):
+        rewards[part] = [spec.model_dump(mode="json") | pin(spec) for spec in getattr(recipe.rewards, part)]
     return Recipe.model_validate(recipe.model_dump(mode="json") | {"rewards": rewards})
+
+
+def _pinned_from_hub(spec: RewardSpec) -> dict[str, Any]:
+    unpinned = spec.path is not None and spec.digest is None and spec.kind != "remote" and is_hub_id(spec.path)
+    return {"digest": folder_digest(spec)} if unpinned else {}
 
 
 def _is_registered(spec: RewardSpec) -> bool:
@@ -43,12 +59,9 @@ def _is_registered(spec: RewardSpec) -> bool:
 
 
 def _pinned(spec: RewardSpec, registry: "RewardRegistry") -> dict[str, Any]:
-    values = spec.model_dump(mode="json")
-    if not _is_registered(spec):
-        return values
     version = registry.find(str(spec.path))
     fetch(registry, version)
-    return values | _facts(spec, version)
+    return _facts(spec, version)
 
 
 def _facts(spec: RewardSpec, version: "RewardVersion") -> dict[str, Any]:

@@ -23,7 +23,7 @@ def code_digest(module: str, root: Path = ROOT) -> str:
     """Hex SHA-256 over the files of every unit reachable from ``module``, and the versions of the libraries below.
 
     A string that spells the name of one of our modules counts as an import, because programs are started by such
-    strings (``python -m rats_train.engine.train``).
+    strings (``python -m rats_train.engine.worker``).
     """
     total = hashlib.sha256()
     for file in sorted(file for unit in _reachable(module, root) for file in _files(unit)):

@@ -20,8 +20,8 @@ from rats_train.files import sha256_file, sha256_tree
 from rats_train.prompt_file import prompt_file
 from rats_train.recipe_methods import plugged_source
 from rats_train.recipe_rewards import RewardSpec
+from rats_train.rewards.check_recipe import check_rewards
 from rats_train.rewards.digest import reward_digest
-from rats_train.rewards.gradients import check_gradients
 
 STEPS = (
     "generate_trajectories",
@@ -42,7 +42,7 @@ def step_keys(recipe: Recipe, force: str = "") -> dict[str, str]:
             that the method needs.
         RewardAwayError: the server of a remote reward does not answer.
     """
-    check_gradients(recipe)
+    check_rewards(recipe)
     values = recipe.model_dump(mode="json")
     teacher = {**values["teacher"], "path": _folder_digest(teacher_folder(recipe.teacher.path), "teacher.path")}
     trained, heldout = ([_reward(spec) for spec in specs] for specs in (recipe.rewards.train, recipe.rewards.heldout))

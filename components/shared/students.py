@@ -78,6 +78,10 @@ class Students:
         digest = one.tags.get(STUDENT_TAG)
         return one.version == other.version or (digest is not None and digest == other.tags.get(STUDENT_TAG))
 
+    def keys(self, version: ModelVersion) -> set[str]:
+        """The content keys of all evaluations of this version's student."""
+        return {other.tags.get(KEY_TAG, "") for other in self.versions() if self.same_student(version, other)}
+
     def rolled_back(self, version: ModelVersion) -> str | None:
         """When the student of this version was taken back by hand, if it was."""
         times = [other.tags.get(ROLLED_BACK_TAG) for other in self.versions() if self.same_student(version, other)]

@@ -54,7 +54,7 @@ def launch_job(recipe: Path, store: Path, out: Path, *, world_size: int, nodes: 
     inputs = out / INPUTS
     publish(recipe, inputs / "recipe.yaml")
     publish(store, inputs / "store")
-    worker = ["-m", "rats_train.engine.train", "--recipe", str(inputs / "recipe.yaml")]
+    worker = ["-m", "rats_train.engine.worker", "--recipe", str(inputs / "recipe.yaml")]
     command = [*worker, "--store", str(inputs / "store"), "--out", str(out)]
     # The folder's name is the content key: two attempts at the same training can never be two jobs.
     name = f"rats-{out.name}"

@@ -1,6 +1,6 @@
 """A reward that scores on every rank or on none."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rats_train.engine.ranks import Ranks
 from rats_train.recipe_rewards import RewardSpec
-from rats_train.rewards.base import RewardModel
+from rats_train.rewards.base import NOTHING, Extras, Metadata, RewardModel
 from rats_train.rewards.build import load_rewards
 
 
@@ -23,9 +23,9 @@ class JointReward:
         self._reward, self._ranks = reward, ranks
         self.name, self.weight, self.traits = reward.name, reward.weight, reward.traits
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def score(self, images: Tensor, prompts: Sequence[str], extras: Extras = NOTHING) -> Tensor:
         """Reward[B] of this rank's pictures; every rank must ask."""
-        return self._ranks.together(lambda: self._reward.score(images, prompts))
+        return self._ranks.together(lambda: self._reward.score(images, prompts, extras))
 
     def image_features(self, images: Tensor) -> Tensor:
         """Unit vectors[B, D] of this rank's pictures; every rank must ask."""
@@ -41,11 +41,13 @@ class JointReward:
         return self
 
 
-def load_joint_rewards(specs: Sequence[RewardSpec], ranks: Ranks) -> list[RewardModel]:
-    """The rewards that a recipe lists, on this rank's device.
+def load_joint_rewards(
+    specs: Sequence[RewardSpec], ranks: Ranks, known: Mapping[str, Metadata] | None = None
+) -> list[RewardModel]:
+    """The rewards that a recipe lists, on this rank's device; ``known`` as `load_rewards` takes it.
 
     Raises:
         UserError: one is missing, or is no such reward.
         RewardAwayError: the server of a remote one does not answer.
     """
-    return [JointReward(reward, ranks).to(ranks.device) for reward in load_rewards(specs)]
+    return [JointReward(reward, ranks).to(ranks.device) for reward in load_rewards(specs, known=known)]

@@ -50,7 +50,7 @@ def launch(recipe: str | Path, store: str | Path | None, out: str | Path, world_
 
 def _command(recipe: str | Path, store: str | Path | None, out: Path, world_size: int) -> list[str]:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
-    worker = ["-m", "rats_train.engine.train", "--recipe", str(recipe), "--out", str(out)]
+    worker = ["-m", "rats_train.engine.worker", "--recipe", str(recipe), "--out", str(out)]
     stored = ["--store", str(store)] if store is not None else []
     return [*torchrun, "--nproc-per-node", str(world_size), *worker, *stored]
 

@@ -98,7 +98,7 @@ def join_ranks() -> Ranks:
     """
     if "RANK" not in os.environ:
         raise UserError(
-            "Start training with torchrun --nproc-per-node N -m rats_train.engine.train, or with `rats run`."
+            "Start training with torchrun --nproc-per-node N -m rats_train.engine.worker, or with `rats run`."
         )
     gpu = torch.cuda.is_available()
     deepspeed.utils.logger.setLevel(logging.ERROR)

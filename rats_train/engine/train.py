@@ -1,28 +1,15 @@
-"""One rank of a training run.
+"""Training a recipe into a folder, once, on however many ranks."""
 
-    torchrun --nproc-per-node 2 -m rats_train.engine.train --recipe emoji --store runs/trajectories --out runs/training
-
-Ends with status 0 when the student is written, 2 for a mistake in what it was given, 3 where memory ran out, and 75
-when it was asked to stop (SIGTERM) and the same command will carry on.
-"""
-
-import argparse
 import fcntl
 import logging
-import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch.distributed as dist
-
-from rats_train.config import Recipe, load_recipe
-from rats_train.engine.failure import write_failure
+from rats_train.config import Recipe
 from rats_train.engine.identity import Identity, identify
-from rats_train.engine.ranks import Ranks, join_ranks
+from rats_train.engine.ranks import Ranks
 from rats_train.engine.trainer import RESULT, Trainer
-from rats_train.errors import RetryableError, UserError
 from rats_train.files import read_json
 from rats_train.methods.base import STUDENT
 
@@ -59,30 +46,3 @@ def _finished(out: Path, identity: Identity) -> bool:
     if not (out / RESULT).is_file() or not (out / STUDENT).is_dir():
         return False
     return bool(read_json(out / RESULT)["key"] == identity.run)
-
-
-def main() -> None:
-    """Command line of one rank; torchrun sets its number."""
-    parser = argparse.ArgumentParser(description="Train a recipe's student (start with torchrun).")
-    parser.add_argument("--recipe", required=True, help="name of a packaged recipe, or a YAML file")
-    parser.add_argument("--store", type=Path, help="folder of the trajectory store")
-    parser.add_argument("--out", required=True, type=Path, help="folder of this run")
-    arguments = parser.parse_args()
-    logging.basicConfig(format="%(message)s")
-    try:
-        recipe = load_recipe(arguments.recipe)
-        ranks = join_ranks()
-        _log.setLevel(logging.INFO if ranks.first else logging.WARNING)
-        train(recipe, arguments.store, arguments.out, ranks)
-        dist.destroy_process_group()
-    except (UserError, RetryableError) as error:
-        write_failure(arguments.out, error.exit_code, str(error))
-        _log.error("%s", error)
-        sys.exit(error.exit_code)
-    except Exception as error:
-        write_failure(arguments.out, 1, "".join(traceback.format_exception_only(error)).strip())
-        raise
-
-
-if __name__ == "__main__":
-    main()

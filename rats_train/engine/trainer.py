@@ -29,8 +29,9 @@ from rats_train.learning_rate import learning_rate
 from rats_train.methods.base import STUDENT, StepContext, StepResult
 from rats_train.methods.build import build_method
 from rats_train.models.base import FlowModel
+from rats_train.prompt_metadata import prompt_metadata
 from rats_train.provenance import package_versions
-from rats_train.rewards.gradients import check_gradients
+from rats_train.rewards.check_recipe import check_rewards
 from rats_train.sampling.teacher import load_teacher
 from rats_train.seeds import derived_seed
 from rats_train.trajectories.order import rank_rows, step_rows
@@ -51,7 +52,7 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, store: Path | None, out: Path, identity: Identity, ranks: Ranks) -> None:
         _check_divides(recipe, ranks)
-        check_gradients(recipe)
+        check_rewards(recipe)
         self._recipe, self._out, self._identity, self._ranks = recipe, out, identity, ranks
         self._method = build_method(recipe)
         self._prompts = PromptSource(recipe)
@@ -59,7 +60,7 @@ class Trainer:
         self._model = load_teacher(recipe).to(ranks.device)
         if recipe.training.offload_text_encoders:
             _offload_text_encoders(self._model, recipe, self._prompts)
-        self._rewards = load_joint_rewards(recipe.rewards.train, ranks)
+        self._rewards = load_joint_rewards(recipe.rewards.train, ranks, prompt_metadata(recipe))
         self._roles = Roles(self._method.roles, self._model.transformer, recipe.training, ranks, recipe.seed)
         self._checkpoints = Checkpoints(out / "checkpoints", identity.run, ranks)
         watch = Watch(recipe, self._model, self._rewards, ranks) if recipe.training.watch_every else None

@@ -16,6 +16,7 @@ from rats_train.evaluation.judges import judging_kind
 from rats_train.evaluation.scores import ALL_CORRECT, DIVERSITY_FEATURES, DIVERSITY_PIXELS, Kind, floats
 from rats_train.evaluation.watched import WatchPoint
 from rats_train.models.base import FlowModel
+from rats_train.prompt_metadata import prompt_metadata
 from rats_train.rewards.base import RewardModel
 from rats_train.sampling.draw import draw
 from rats_train.sampling.schedule import student_sigmas
@@ -32,7 +33,8 @@ class Watch:
         self._model, self._ranks, self._batch = model, ranks, recipe.evaluation.batch_size
         self._prompts = watch_prompts(recipe)
         self._seeds = watch_seeds(recipe, len(self._prompts))
-        heldout = load_joint_rewards(recipe.rewards.heldout, ranks)
+        trained = metrics.judging(trained)
+        heldout = load_joint_rewards(recipe.rewards.heldout, ranks, prompt_metadata(recipe))
         self._rewards = [*trained, *heldout]
         self._encoder = metrics.encoder([*heldout, *self._rewards])
         self._nfe = watched_budget(recipe.student.steps)

@@ -8,6 +8,7 @@ from rats_train.config import Recipe
 from rats_train.devices import accelerator
 from rats_train.evaluation import metrics
 from rats_train.evaluation.scores import ALL_CORRECT, DIVERSITY_FEATURES, DIVERSITY_PIXELS, SCENE_LIKENESS, Kind, floats
+from rats_train.prompt_metadata import prompt_metadata
 from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.build import load_rewards
 
@@ -33,9 +34,10 @@ class Judges:
             spec.model_copy(update={"statistics": None}) if judging_kind(spec) == "guard" else spec
             for spec in recipe.rewards.heldout
         ]
-        patience = recipe.rewards.wait_minutes * 60
-        heldout = load_rewards(own_scale, patience)
-        self._rewards = [*load_rewards(recipe.rewards.train, patience), *heldout]
+        patience, known = recipe.rewards.wait_minutes * 60, prompt_metadata(recipe)
+        trained = metrics.judging(load_rewards(recipe.rewards.train, patience, known))
+        heldout = load_rewards(own_scale, patience, known)
+        self._rewards = [*trained, *heldout]
         for reward in self._rewards:
             reward.to(accelerator())
         self._encoder = metrics.encoder([*heldout, *self._rewards])
@@ -43,7 +45,7 @@ class Judges:
         self._per_prompt, self._batch = recipe.evaluation.images_per_prompt, recipe.evaluation.batch_size
         self._prompts = list(prompts)
         self.kinds: dict[str, Kind] = {
-            **{spec.name: "trained" for spec in recipe.rewards.train},
+            **{reward.name: "trained" for reward in trained},
             **{spec.name: judging_kind(spec) for spec in recipe.rewards.heldout},
         }
         if metrics.can_verify(prompts):

@@ -5,6 +5,7 @@ Pictures come as ``uint8[N, 3, H, W]``, prompt by prompt, because what people se
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import accumulate, groupby, pairwise
 
 import torch
 from torch import Tensor
@@ -22,7 +23,13 @@ def reward_values(reward: RewardModel, images: Tensor, prompts: Sequence[str], b
     Raises:
         UserError: a reward is not finite.
     """
-    return _in_batches(lambda part, rows: reward.score(part, prompts[rows]), images, batch_size)
+    rows = _rows(len(images), batch_size) if reward.traits.pointwise else _groups(prompts)
+    return _in_batches(lambda part, own: reward.score(part, prompts[own]), images, rows)
+
+
+def judging(rewards: Sequence[RewardModel]) -> list[RewardModel]:
+    """Those that can judge pictures alone, which have lost the latents that they were decoded from."""
+    return [reward for reward in rewards if "latents" not in reward.traits.inputs]
 
 
 def encoder(rewards: Sequence[RewardModel]) -> RewardModel | None:
@@ -32,7 +39,7 @@ def encoder(rewards: Sequence[RewardModel]) -> RewardModel | None:
 
 def features(reward: RewardModel, images: Tensor, batch_size: int) -> Tensor:
     """Unit vectors ``[N, D]`` of ``images[N, 3, H, W]`` that lie near each other where pictures look alike."""
-    return _in_batches(lambda part, _: reward.image_features(part), images, batch_size)
+    return _in_batches(lambda part, _: reward.image_features(part), images, _rows(len(images), batch_size))
 
 
 def feature_diversity(features: Tensor, per_prompt: int) -> Tensor:
@@ -91,8 +98,17 @@ def _pair_mean(distances: Tensor) -> Tensor:
     return off_diagonal.sum(dim=(1, 2)) / (count * (count - 1))
 
 
-def _in_batches(measure: Callable[[Tensor, slice], Tensor], images: Tensor, batch_size: int) -> Tensor:
-    """``measure`` over pictures in [0, 1] on the accelerator, if there is one, a batch at a time."""
-    rows = [slice(start, start + batch_size) for start in range(0, len(images), batch_size)]
+def _rows(count: int, batch_size: int) -> list[slice]:
+    return [slice(start, start + batch_size) for start in range(0, count, batch_size)]
+
+
+def _groups(prompts: Sequence[str]) -> list[slice]:
+    """The rows of each prompt, which follow each other."""
+    ends = list(accumulate(len(list(group)) for _, group in groupby(prompts)))
+    return [slice(start, end) for start, end in pairwise([0, *ends])]
+
+
+def _in_batches(measure: Callable[[Tensor, slice], Tensor], images: Tensor, rows: Sequence[slice]) -> Tensor:
+    """``measure`` over pictures in [0, 1] on the accelerator, if there is one, some rows at a time."""
     with torch.inference_mode():
         return torch.cat([measure(to_unit(images[part]).to(accelerator()), part).float().cpu() for part in rows])

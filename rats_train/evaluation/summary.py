@@ -20,18 +20,19 @@ class Headline:
 
 
 def headlines(card: Scorecard) -> list[Headline]:
-    """Held-out reward where steps are fewest, trained reward against the full teacher, and correctness.
+    """Held-out reward where steps are fewest, trained reward (if one judges) against the full teacher, and correctness.
 
     Without a verifier the third is the held-out reward against the full teacher. A judged scorecard always holds a
     held-out reward.
     """
     few, many, full = card.budgets[0], card.budgets[-1], card.settings.teacher_steps
-    heldout, trained = card.of_kind("heldout")[0], card.of_kind("trained")[0]
-    first, second = card.comparison(few, heldout), card.comparison(many, trained)
-    found = [
-        Headline(heldout, first.gap, first.ci95, f"student at {few} steps over the teacher at {few}"),
-        Headline(trained, second.gap_50, second.ci95_50, f"student at {many} steps over the teacher at {full}"),
-    ]
+    heldout = card.of_kind("heldout")[0]
+    first = card.comparison(few, heldout)
+    found = [Headline(heldout, first.gap, first.ci95, f"student at {few} steps over the teacher at {few}")]
+    for trained in card.of_kind("trained")[:1]:
+        second = card.comparison(many, trained)
+        label = f"student at {many} steps over the teacher at {full}"
+        found.append(Headline(trained, second.gap_50, second.ci95_50, label))
     if ALL_CORRECT in card.kinds:
         third = card.comparison(few, ALL_CORRECT)
         found.append(Headline(ALL_CORRECT, third.gap, third.ci95, f"student at {few} steps over the teacher at {few}"))

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from rats_train.methods.base import StepContext
 from rats_train.phases import phase
+from rats_train.rewards.base import Extras
 from rats_train.rewards.build import weighted_scores
 
 
@@ -27,4 +28,4 @@ def score_each(latents: Tensor, prompts: Sequence[str], context: StepContext) ->
     with phase("decode"):
         images = context.model.decode(latents)
     with phase("reward"):
-        return weighted_scores(context.rewards, images, prompts)
+        return weighted_scores(context.rewards, images, prompts, Extras(latents))

@@ -11,6 +11,7 @@ from rats_train.config import Recipe
 from rats_train.methods.base import STUDENT, Role, StepContext
 from rats_train.models.base import PromptEmbeds
 from rats_train.phases import phase
+from rats_train.rewards.base import Extras
 from rats_train.rewards.build import combine
 from rats_train.sampling.guidance import conditioned
 from rats_train.sampling.rollout import rollout
@@ -80,7 +81,7 @@ class AveragedTeacher:
         velocity = conditioned(model, embeds, self._guidance_scale, context.roles[TEACHER])
         with phase("teacher"):
             chain = rollout(velocity, noise, self._sigmas, keep_x0=set(indices))
-            reward = combine(context.rewards, model.decode(chain.final), batch.prompts)
+            reward = combine(context.rewards, model.decode(chain.final), batch.prompts, Extras(chain.final))
         return Targets(torch.stack([*(chain.x0[index] for index in indices), chain.final], dim=1), reward)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rats_train.errors import UserError
 from rats_train.recipe_rewards import Statistics
-from rats_train.rewards.base import Traits
+from rats_train.rewards.base import Extras, Traits
 from rats_train.rewards.clip_features import ClipFeatures
 from rats_train.rewards.preprocess import square
 from rats_train.rewards.score_head import ScoreHead
@@ -26,7 +26,15 @@ class AestheticReward(ClipFeatures):
         UserError: the folder is no CLIP model, or the head is missing or does not fit it.
     """
 
-    traits = Traits(differentiable=True, low=-inf, high=inf, reads_prompt=False, has_features=True, batch_size=64)
+    traits = Traits(
+        differentiable=True,
+        low=-inf,
+        high=inf,
+        usual_scale=0.5,
+        inputs=frozenset({"image"}),
+        has_features=True,
+        batch_size=64,
+    )
 
     def __init__(self, path: str | Path, name: str, weight: float = 1.0, statistics: Statistics | None = None) -> None:
         super().__init__(path, name, weight, statistics)
@@ -34,7 +42,7 @@ class AestheticReward(ClipFeatures):
             raise UserError(f"The reward model {name} at {path} has no {HEAD_FILE}: put the predictor's head there.")
         self._head = load_weights(ScoreHead(self._model.config.projection_dim), Path(path) / HEAD_FILE, name)
 
-    def _values(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def _values(self, images: Tensor, prompts: Sequence[str], extras: Extras) -> Tensor:
         scores: Tensor = self._head(self.image_features(images))
         return scores
 

@@ -1,6 +1,6 @@
 """What no reward lets in, and what none lets out: one clear line for each."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from torch import Tensor
 
@@ -8,6 +8,8 @@ from rats_train.errors import UserError
 
 # Half a shade of 8 bits more than the rounding of bfloat16 next to 1.
 ROUNDING = 1 / 170
+# Of a value next to the end of its range, in single precision.
+SLACK = 1e-4
 
 
 def check_inputs(name: str, images: Tensor, prompts: Sequence[str]) -> None:
@@ -27,20 +29,47 @@ def check_inputs(name: str, images: Tensor, prompts: Sequence[str]) -> None:
         _check_pixels(name, images, prompts)
 
 
-def check_finite(name: str, rewards: Tensor, prompts: Sequence[str]) -> Tensor:
-    """Hand ``rewards[B]`` on if all are finite.
+def check_extras(
+    name: str, inputs: Collection[str], latents: Tensor | None, metadata: Sequence[object] | None, count: int
+) -> None:
+    """Refuse to score without what the reward ``name`` reads beside pictures and prompts.
+
+    Raises:
+        UserError: it is missing, or is not of ``count`` pictures.
+    """
+    for what, given in (("latents", latents), ("metadata", metadata)):
+        if what not in inputs:
+            continue
+        if given is None:
+            raise UserError(
+                f"Reward {name} reads {what}, and there are none where it was asked: latents are there while training, "
+                "metadata where a prompt file holds them; name a reward that reads pictures and prompts alone."
+            )
+        if len(given) != count:
+            raise UserError(f"Reward {name} got {what} of {len(given)} for {count} pictures: give one for each.")
+
+
+def check_values(name: str, values: Tensor, prompts: Sequence[str], low: float, high: float) -> None:
+    """Refuse raw ``values[B]`` that are not finite or not from ``low`` to ``high``.
 
     Raises:
         UserError: one is not; names the reward model and the prompt.
     """
-    finite = rewards.detach().isfinite()
-    if not finite.all():
-        bad = int((~finite).nonzero()[0])
+    found = values.detach()
+    fits = found.isfinite() & (found >= low - SLACK) & (found <= high + SLACK)
+    if fits.all():
+        return
+    bad = int((~fits).nonzero()[0])
+    said = f'Reward {name} is {found[bad].item():.6g} for the prompt "{prompts[bad]}"'
+    if found[bad].isfinite():
         raise UserError(
-            f'Reward {name} is {rewards[bad].item()} for the prompt "{prompts[bad]}": its checkpoint or the image is '
-            "broken; check the reward's weights, or lower training.learning_rate if this came up while training."
+            f"{said}, and its kind declares values from {low:g} to {high:g}: its checkpoint is broken, or of another "
+            "kind."
         )
-    return rewards
+    raise UserError(
+        f"{said}: its checkpoint or the image is broken; check the reward's weights, or lower training.learning_rate "
+        "if this came up while training."
+    )
 
 
 def _check_pixels(name: str, images: Tensor, prompts: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn import functional as F
 
-from rats_train.rewards.base import Traits
+from rats_train.rewards.base import Extras, Traits
 from rats_train.rewards.clip_features import ClipFeatures
 
 
@@ -14,7 +14,7 @@ class ClipReward(ClipFeatures):
 
     traits = Traits(differentiable=True, low=-1.0, high=1.0, has_features=True)
 
-    def _values(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def _values(self, images: Tensor, prompts: Sequence[str], extras: Extras) -> Tensor:
         return self._cosine(images, prompts)
 
     def _fitted(self, images: Tensor, size: int) -> Tensor:

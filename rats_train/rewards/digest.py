@@ -4,9 +4,10 @@ import hashlib
 from pathlib import Path
 
 from rats_train.files import sha256_file, sha256_tree
-from rats_train.recipe_rewards import RewardSpec
+from rats_train.recipe_rewards import FOLDER_KINDS, PACKAGED_KINDS, RewardSpec
 from rats_train.rewards.extras import extra_version
 from rats_train.rewards.folder import folder_digest
+from rats_train.rewards.plugged import plugged_source
 from rats_train.rewards.remote.client import RewardClient
 from rats_train.world import verifier
 
@@ -34,6 +35,8 @@ def _content(spec: RewardSpec) -> str:
         return code + sha256_tree(world / "art")
     if spec.kind == "remote" and spec.path is not None:
         return RewardClient(spec.path, spec.name).describe().digest
-    if spec.path is None:
+    if spec.kind in PACKAGED_KINDS:
         return extra_version(spec.kind, spec.name)
-    return folder_digest(spec)
+    if spec.kind in FOLDER_KINDS:
+        return folder_digest(spec)
+    return sha256_file(plugged_source(spec.kind)) + (folder_digest(spec) if spec.path else "")

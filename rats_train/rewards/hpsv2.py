@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from rats_train.rewards.base import Traits
+from rats_train.rewards.base import Extras, Traits
 from rats_train.rewards.clip_features import ClipFeatures
 from rats_train.rewards.preprocess import square
 
@@ -15,9 +15,9 @@ class Hpsv2Reward(ClipFeatures):
     Its folder is made from the released checkpoint by `rats_train.rewards.convert.hpsv2`.
     """
 
-    traits = Traits(differentiable=True, low=-1.0, high=1.0, has_features=True, batch_size=64)
+    traits = Traits(differentiable=True, low=-1.0, high=1.0, usual_scale=0.02, has_features=True, batch_size=64)
 
-    def _values(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def _values(self, images: Tensor, prompts: Sequence[str], extras: Extras) -> Tensor:
         return self._cosine(images, prompts)
 
     def _fitted(self, images: Tensor, size: int) -> Tensor:

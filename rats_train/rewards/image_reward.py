@@ -14,7 +14,7 @@ from rats_train.errors import UserError
 from rats_train.files import read_json
 from rats_train.recipe_rewards import Statistics
 from rats_train.rewards.backward_memory import kept_for_backward, patches
-from rats_train.rewards.base import Reward, Traits
+from rats_train.rewards.base import Extras, Reward, Traits
 from rats_train.rewards.preprocess import CLIP_MEAN, CLIP_STD, square
 from rats_train.rewards.score_head import ScoreHead
 from rats_train.rewards.weights import load_weights
@@ -60,7 +60,7 @@ class ImageReward(Reward):
         UserError: the folder is missing or holds something else.
     """
 
-    traits = Traits(differentiable=True, low=-inf, high=inf, has_features=True, batch_size=64)
+    traits = Traits(differentiable=True, low=-inf, high=inf, usual_scale=1.0, has_features=True, batch_size=64)
     _mean: Tensor
     _std: Tensor
 
@@ -84,7 +84,7 @@ class ImageReward(Reward):
         seen = self._network.vision(pixel_values=self._pixels(images.float())).last_hidden_state
         return F.normalize(seen[:, 0], dim=1)
 
-    def _values(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def _values(self, images: Tensor, prompts: Sequence[str], extras: Extras) -> Tensor:
         read = self._tokenizer(
             list(prompts), padding="max_length", max_length=TOKENS, truncation=True, return_tensors="pt"
         ).to(images.device)

@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from rats_train.recipe_rewards import Statistics
-from rats_train.rewards.base import Reward, Traits
+from rats_train.rewards.base import Extras, Reward, Traits
 from rats_train.rewards.extras import import_extra
 from rats_train.rewards.preprocess import as_bytes
 
@@ -21,12 +21,14 @@ class NsfwReward(Reward):
         UserError: the optional dependencies ``nsfw`` are missing.
     """
 
-    traits = Traits(differentiable=False, low=0.0, high=1.0, reads_prompt=False, batch_size=64)
+    traits = Traits(
+        differentiable=False, low=0.0, high=1.0, usual_scale=0.1, inputs=frozenset({"image"}), batch_size=64
+    )
 
     def __init__(self, name: str, weight: float = 1.0, statistics: Statistics | None = None) -> None:
         super().__init__(name, weight, statistics)
         self._classifier = import_extra("nsfw", name).Classifier()
 
-    def _values(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def _values(self, images: Tensor, prompts: Sequence[str], extras: Extras) -> Tensor:
         unsafe = self._classifier.score_images([Image.fromarray(picture) for picture in as_bytes(images)])
         return 1 - torch.from_numpy(unsafe).to(images)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rats_train.errors import UserError
 from rats_train.recipe_rewards import Statistics
-from rats_train.rewards.base import Reward, Traits
+from rats_train.rewards.base import Extras, Reward, Traits
 from rats_train.rewards.extras import import_extra
 from rats_train.rewards.preprocess import as_bytes, enlarged
 
@@ -29,13 +29,13 @@ class OcrReward(Reward):
         UserError: the optional dependencies ``ocr`` are missing; on scoring, a prompt quotes no words.
     """
 
-    traits = Traits(differentiable=False, low=0.0, high=1.0)
+    traits = Traits(differentiable=False, low=0.0, high=1.0, usual_scale=0.4)
 
     def __init__(self, name: str, weight: float = 1.0, statistics: Statistics | None = None) -> None:
         super().__init__(name, weight, statistics)
         self._reader = import_extra("ocr", name).RapidOCR()
 
-    def _values(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def _values(self, images: Tensor, prompts: Sequence[str], extras: Extras) -> Tensor:
         wanted = [self._quoted_words(prompt) for prompt in prompts]
         pictures = as_bytes(enlarged(images, _READABLE))
         shares = [

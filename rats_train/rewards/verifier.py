@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rats_train.errors import UserError
-from rats_train.rewards.base import Reward, Traits
+from rats_train.rewards.base import Extras, Reward, Traits
 from rats_train.world.renderer import SCENE_SIZE
 from rats_train.world.verifier import verify
 
@@ -18,9 +18,9 @@ class VerifierReward(Reward):
         UserError: on scoring, pictures are not of the world's size.
     """
 
-    traits = Traits(differentiable=False, low=0.0, high=1.0)
+    traits = Traits(differentiable=False, low=0.0, high=1.0, usual_scale=0.4)
 
-    def _values(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def _values(self, images: Tensor, prompts: Sequence[str], extras: Extras) -> Tensor:
         if images.shape[-2:] != (SCENE_SIZE, SCENE_SIZE):
             height, width = images.shape[-2:]
             raise UserError(

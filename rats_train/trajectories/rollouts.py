@@ -5,6 +5,8 @@ from torch import Tensor
 
 from rats_train.config import Recipe
 from rats_train.devices import accelerator
+from rats_train.prompt_metadata import prompt_metadata
+from rats_train.rewards.base import Extras
 from rats_train.rewards.build import load_rewards
 from rats_train.sampling.guidance import conditioned
 from rats_train.sampling.noise import initial_noise
@@ -26,7 +28,7 @@ class TeacherRollouts:
         self._guidance_scale = recipe.teacher.guidance_scale
         self._sigmas = teacher_sigmas(recipe)
         self._model = load_teacher(recipe).to(accelerator())
-        rewards = load_rewards(recipe.rewards.train, recipe.rewards.wait_minutes * 60)
+        rewards = load_rewards(recipe.rewards.train, recipe.rewards.wait_minutes * 60, prompt_metadata(recipe))
         self._rewards = [reward.to(accelerator()) for reward in rewards]
 
     @torch.no_grad()
@@ -40,12 +42,12 @@ class TeacherRollouts:
         velocity = conditioned(model, model.encode_prompts(batch.prompts), self._guidance_scale)
         noise = initial_noise(batch.seeds, model.latent_shape).to(model.device)
         chain = rollout(velocity, noise, self._sigmas, keep_x0=self._indices)
-        images = model.decode(chain.final)
+        images, extras = model.decode(chain.final), Extras(chain.final)
         return {
             "seeds": torch.tensor(batch.seeds),
             "x0": torch.stack([chain.x0[index] for index in self._indices], dim=1).half().cpu(),
             "final": chain.final.half().cpu(),
-            "rewards": torch.stack([reward.score(images, batch.prompts) for reward in self._rewards], dim=1)
+            "rewards": torch.stack([reward.score(images, batch.prompts, extras) for reward in self._rewards], dim=1)
             .float()
             .cpu(),
         }

@@ -119,6 +119,15 @@ def test_a_mistake_is_one_line_and_not_retryable(tiny_store: Path, tmp_path: Pat
         launch("nonsense", tiny_store, tmp_path, 1)
 
 
+def test_a_package_that_cannot_be_imported_is_named(
+    recipe_file: Path, tiny_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deepspeed.py").write_text("raise ModuleNotFoundError(\"No module named 'deepspeed'\")\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    with pytest.raises(RuntimeError, match=r"^Training failed: ModuleNotFoundError: No module named 'deepspeed'"):
+        launch(recipe_file, tiny_store, tmp_path / "run", 1)
+
+
 @pytest.mark.slow
 def test_a_worker_that_dies_without_a_word_is_retryable(recipe_file: Path, tiny_store: Path, tmp_path: Path) -> None:
     process = start(recipe_file, tiny_store, tmp_path)

@@ -295,7 +295,7 @@ def test_a_remote_reward_without_gradient_is_refused_where_one_is_needed(
     with served(RewardSpec(name="rules", kind="verifier")) as url:
         spec = [{"name": "rules", "path": url}]
         recipe = changed(tiny_recipe, "rewards", train=spec)
-        with pytest.raises(UserError, match=r"and rules at http://\S+ \(kind verifier\) has none: put it under"):
+        with pytest.raises(UserError, match=r"and rules \(http://\S+\) has none: put it under"):
             train(recipe, tiny_store, tmp_path, ranks)
 
 

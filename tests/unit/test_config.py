@@ -135,7 +135,7 @@ def test_the_digest_sees_every_value() -> None:
         ("rewards.heldout=[{name: reward_a, path: x}]", "rewards ['reward_a', 'reward_a'] names one thing twice"),
         (
             "rewards.train=[{name: a, kind: clipp, path: b}]",
-            "rewards.train.0.kind is 'clipp'; it must be 'clip', 'hpsv2'",
+            "there is no kind clipp of reward; perhaps clip is meant, one of clip, hpsv2",
         ),
         (
             "rewards.train=[{name: a, kind: hpsv2}]",

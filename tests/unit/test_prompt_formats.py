@@ -37,15 +37,17 @@ def read(tmp_path):
 
 def test_partiprompts_keep_category_and_challenge_and_their_quotes(read):
     first, second = read("PartiPrompts.tsv", PARTI)
-    assert first == TaggedPrompt("bond", {"category": "Abstract", "challenge": "Basic"})
+    assert (first.text, first.tags) == ("bond", {"category": "Abstract", "challenge": "Basic"})
+    assert first.metadata["Note"] == "Biology-inspired concepts"
     assert second.text == 'a sign that says "Deep Learning"'
     assert second.tags == {"category": "World Knowledge", "challenge": "Writing & Symbols"}
 
 
 def test_drawbench_keeps_category_and_commas_within_quotes(read):
-    assert read("DrawBench.csv", "\ufeff" + DRAWBENCH) == [
-        TaggedPrompt("A red colored car.", {"category": "Colors"}),
-        TaggedPrompt("A black apple, and a green backpack.", {"category": "Colors"}),
+    found = read("DrawBench.csv", "\ufeff" + DRAWBENCH)
+    assert [(prompt.text, prompt.tags) for prompt in found] == [
+        ("A red colored car.", {"category": "Colors"}),
+        ("A black apple, and a green backpack.", {"category": "Colors"}),
     ]
 
 
@@ -55,6 +57,7 @@ def test_geneval_keeps_its_tag_as_category(read):
         ("a photo of a bench", "single_object"),
         ("a photo of two clocks", "counting"),
     ]
+    assert found[1].metadata["include"] == [{"class": "clock", "count": 2}]
 
 
 def test_plain_text_has_no_categories_whatever_its_name(read, tmp_path):

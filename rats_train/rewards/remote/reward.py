@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rats_train.recipe_rewards import Statistics
-from rats_train.rewards.base import Reward
+from rats_train.rewards.base import Extras, Reward
 from rats_train.rewards.remote.client import PATIENCE, RewardClient
 from rats_train.rewards.remote.wire import FEATURES, SCORE, pack
 
@@ -50,15 +50,19 @@ class RemoteReward(Reward):
         found = [self._client.ask(FEATURES, pack({"images": part}), len(part))["features"] for part in parts]
         return torch.cat(found).to(images.device)
 
-    def _values(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        most = self._most(images)
-        starts = range(0, len(prompts), most)
-        return torch.cat([self._part(images[i : i + most], prompts[i : i + most]) for i in starts])
+    def _values(self, images: Tensor, prompts: Sequence[str], extras: Extras) -> Tensor:
+        extras = Extras(
+            extras.latents if "latents" in self.traits.inputs else None,
+            extras.metadata if "metadata" in self.traits.inputs else None,
+        )
+        most = self._most(images, extras.latents) if self.traits.pointwise else len(prompts)
+        parts = [slice(start, start + most) for start in range(0, len(prompts), most)]
+        return torch.cat([self._part(images[rows], prompts[rows], extras.part(rows)) for rows in parts])
 
-    def _part(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def _part(self, images: Tensor, prompts: Sequence[str], extras: Extras) -> Tensor:
         """Values[B] of as many pictures as one request may carry."""
         with_gradient = self.traits.differentiable and images.requires_grad and torch.is_grad_enabled()
-        answer = self._client.ask(SCORE, pack({"images": images}, prompts), len(images), gradient=with_gradient)
+        answer = self._client.ask(SCORE, pack({"images": images}, prompts, extras), len(images), gradient=with_gradient)
         score = answer["score"].to(images.device)
         if not with_gradient:
             return score
@@ -66,7 +70,8 @@ class RemoteReward(Reward):
         gradient = answer["gradient"].to(images.device)
         return score + ((images - images.detach()) * gradient).flatten(1).sum(dim=1)
 
-    def _most(self, images: Tensor) -> int:
-        """How many pictures of this size fit into one request, with room for its header."""
-        room = (self._max_body - self._max_body // 16) // (images.shape[1:].numel() * torch.float32.itemsize)
+    def _most(self, images: Tensor, latents: Tensor | None = None) -> int:
+        """How many pictures of this size fit into one request with their latents, with room for its header."""
+        numbers = sum(rows.shape[1:].numel() for rows in (images, latents) if rows is not None)
+        room = (self._max_body - self._max_body // 16) // (numbers * torch.float32.itemsize)
         return max(1, min(room, self.traits.batch_size or room))

@@ -1,18 +1,20 @@
 """What a remote reward and its server say to each other: JSON that describes, safetensors that carry; no pickle.
 
     GET  /v1/reward     the reward, as a `Description`
-    POST /v1/score      images[B, 3, H, W] and prompts  ->  score[B]; with ?gradient=true also gradient[B, 3, H, W]
+    POST /v1/score      images[B, 3, H, W] and prompts, and latents[B, ...] and metadata where the reward reads them
+                        ->  score[B]; with ?gradient=true also gradient[B, 3, H, W]
     POST /v1/features   images[B, 3, H, W]  ->  features[B, D]
     GET  /healthz       200 while it can score
 
-Prompts travel in the metadata of the safetensors header, as a JSON list under ``prompts``. The gradient is that of each
+Prompts travel in the metadata of the safetensors header, as a JSON list under ``prompts``; what is known of them
+likewise, under ``known``. The gradient is that of each
 picture's own score. Every answer names in a header the digest of the reward that gave it.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from math import inf
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError
@@ -20,7 +22,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from rats_train.errors import UserError
-from rats_train.rewards.base import Reward, Traits
+from rats_train.rewards.base import NOTHING, Extras, Input, Metadata, Reward, Traits
 
 ABOUT: Final = "/v1/reward"
 SCORE: Final = "/v1/score"
@@ -35,7 +37,10 @@ MOST_PICTURES: Final = 64
 
 
 class Description(BaseModel):
-    """What a server says of its reward; ``low`` and ``high`` are null where there is no such bound."""
+    """What a server says of its reward: its `Traits`, on the scale that it is served on.
+
+    ``low`` and ``high`` are null where there is no such bound; ``memory`` are bytes for one whole batch.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -46,28 +51,35 @@ class Description(BaseModel):
     differentiable: bool
     low: float | None
     high: float | None
-    reads_prompt: bool
+    usual_scale: float | None
+    inputs: tuple[Input, ...]
+    pointwise: bool
     has_features: bool
     batch_size: int
+    memory: int
     max_body: int = MAX_BODY
 
     @classmethod
     def of(cls, reward: Reward, kind: str, digest: str) -> Self:
         """The description of a loaded reward.
 
-        The gradient of a batch's sum is each picture's own only where a score depends on no other picture.
+        It carries gradient to pictures, so to others none is declared.
         """
-        traits = reward.traits
+        traits = reward.traits.rescaled(reward.statistics)
+        most = traits.batch_size or MOST_PICTURES
         return cls(
             name=reward.name,
             kind=kind,
             digest=digest,
-            differentiable=traits.differentiable and traits.pointwise,
+            differentiable=traits.own_gradient,
             low=None if traits.low == -inf else traits.low,
             high=None if traits.high == inf else traits.high,
-            reads_prompt=traits.reads_prompt,
+            usual_scale=traits.usual_scale,
+            inputs=tuple(sorted(traits.inputs)),
+            pointwise=traits.pointwise,
             has_features=traits.has_features,
-            batch_size=traits.batch_size or MOST_PICTURES,
+            batch_size=most,
+            memory=reward.memory(most),
         )
 
     def traits(self) -> Traits:
@@ -76,16 +88,21 @@ class Description(BaseModel):
             differentiable=self.differentiable,
             low=-inf if self.low is None else self.low,
             high=inf if self.high is None else self.high,
-            reads_prompt=self.reads_prompt,
+            usual_scale=self.usual_scale,
+            inputs=frozenset(self.inputs),
+            pointwise=self.pointwise,
             has_features=self.has_features,
             batch_size=self.batch_size,
         )
 
 
-def pack(tensors: Mapping[str, Tensor], prompts: Sequence[str] | None = None) -> bytes:
-    """Tensors, on the CPU and without gradient, and prompts as one body."""
-    metadata = None if prompts is None else {"prompts": json.dumps(list(prompts))}
-    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+def pack(tensors: Mapping[str, Tensor], prompts: Sequence[str] | None = None, extras: Extras = NOTHING) -> bytes:
+    """Tensors, on the CPU and without gradient, prompts, and what is known of them, as one body."""
+    if extras.latents is not None:
+        tensors = {**tensors, "latents": extras.latents}
+    lists = {"prompts": prompts, "known": extras.metadata}
+    header = {name: json.dumps(list(values)) for name, values in lists.items() if values is not None}
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, header or None)
 
 
 def unpack(body: bytes) -> dict[str, Tensor]:
@@ -106,12 +123,23 @@ def unpack_prompts(body: bytes) -> list[str]:
     Raises:
         UserError: there are none.
     """
+    prompts = _listed(body, "prompts")
+    if prompts is None or not all(isinstance(prompt, str) for prompt in prompts):
+        raise UserError('The body has no prompts: write a JSON list of texts into its metadata, {"prompts": "[...]"}.')
+    return prompts
+
+
+def unpack_known(body: bytes) -> list[Metadata] | None:
+    """What is known of the prompts of a body that `unpack` has read; None where it holds no such list."""
+    return _listed(body, "known")
+
+
+def _listed(body: bytes, name: str) -> list[Any] | None:
+    """The JSON list under a name in the header's metadata, if there is one."""
     # The format: eight bytes of length, then that much JSON. safetensors reads metadata from files only.
     header = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
     try:
-        prompts = json.loads(header["__metadata__"]["prompts"])
+        found = json.loads(header["__metadata__"][name])
     except (KeyError, json.JSONDecodeError):
-        prompts = None
-    if not isinstance(prompts, list) or not all(isinstance(prompt, str) for prompt in prompts):
-        raise UserError('The body has no prompts: write a JSON list of texts into its metadata, {"prompts": "[...]"}.')
-    return prompts
+        return None
+    return found if isinstance(found, list) else None

@@ -210,7 +210,7 @@ def test_a_server_that_dies_loses_no_vote_and_the_page_carries_on(browser, works
     press(page, "ArrowLeft", 2)
     assert len(votes_of(log, name(page))) == 2
     again.process.send_signal(signal.SIGINT)
-    said, _ = again.process.communicate(timeout=30)
+    said, _ = again.process.communicate(timeout=120)
     assert again.process.returncode == 0
     assert "r:student_3 is preferred to r:teacher_3 in" in said
     (seen,) = Scorecard.read(workspace / "r" / "scorecard.json").preferences

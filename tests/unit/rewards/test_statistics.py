@@ -16,9 +16,9 @@ from rats_train.rewards.verifier import VerifierReward
 
 
 class Brightness(Reward):
-    traits = Traits(differentiable=True, low=0, high=1, reads_prompt=False)
+    traits = Traits(differentiable=True, low=0, high=1, inputs=frozenset({"image"}))
 
-    def _values(self, images, prompts):
+    def _values(self, images, prompts, extras):
         return images.mean(dim=(1, 2, 3))
 
 
