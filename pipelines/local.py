@@ -23,6 +23,8 @@ from rats_train.errors import KNOWN, RetryableError
 from rats_train.files import read_json, write_json
 
 LOG = "pipeline.log"
+# One task draws all trajectories: tasks on one machine share its cores, and each would load the teacher anew.
+HERE = {"trajectory_tasks": 1}
 
 
 def run_pipeline(recipe: str, overrides: Sequence[str], workspace: Path, console: Console) -> Path:
@@ -47,7 +49,7 @@ def run_pipeline(recipe: str, overrides: Sequence[str], workspace: Path, console
     run = create_run(workspace, loaded.name, about)
     console.print(f"Run {run.name}; what its steps print goes to {run / LOG}.", highlight=False, soft_wrap=True)
     with live_view(run, console), _recorded(run), (run / LOG).open("w", buffering=1) as log, redirect_stdout(log):
-        _run_kfp({"recipe": recipe, "overrides": list(overrides)}, run, workspace)
+        _run_kfp({"recipe": recipe, "overrides": list(overrides)} | HERE, run, workspace)
     return run
 
 

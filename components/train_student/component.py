@@ -1,5 +1,7 @@
 """Step 3: train the few-step student on the teacher's trajectories and the reward."""
 
+from typing import List  # noqa: UP035 (KFP reads it)
+
 from kfp import dsl
 
 from components.image import BASE_IMAGE
@@ -19,7 +21,7 @@ PASSED_ON = [
 def train_student(
     key: str,
     recipe: dsl.Input[dsl.Artifact],
-    store: dsl.Input[dsl.Dataset],
+    trajectories: dsl.Input[List[dsl.Dataset]],  # noqa: UP006
     task_config: dsl.TaskConfig,
     student: dsl.Output[dsl.Model],
     log: dsl.Output[dsl.Artifact],
@@ -36,7 +38,7 @@ def train_student(
     Args:
         key: content key of this step, from prepare.
         recipe: the resolved recipe.
-        store: the teacher's trajectories.
+        trajectories: the shards of the teacher's trajectories, in as many parts as there were tasks.
         task_config: resources, tolerations, node selector, affinity, environment and volumes of this task, which the
             backend fills in and the pods of the training get; empty on a laptop.
         student: a stock diffusers folder that carries its few-step schedule.
@@ -54,7 +56,7 @@ def train_student(
     def work(folder: Path, progress: Progress) -> None:
         from components.train_student.work import train
 
-        train(Path(recipe.path), Path(store.path), folder, nodes, task_config)
+        train(Path(recipe.path), [Path(part.path) for part in trajectories], folder, nodes, task_config)
 
     outputs = {"student": student.path, "log": log.path, "curves.html": curves.path, "summary.md": summary.path}
     folder = run_step("train_student", key, work, outputs, resumes=True)
