@@ -1,4 +1,9 @@
-"""Step 2: roll the frozen teacher out once, and store what the student is matched to."""
+"""Step 2: roll the frozen teacher out once, and store what the student is matched to.
+
+Several tasks draw one store, each some of its shards. A shard is drawn once, whoever asks for it: an interrupted
+attempt, or one with another number of tasks, carries on at the first unfinished one, and one with a changed byte is
+drawn again.
+"""
 
 from kfp import dsl
 

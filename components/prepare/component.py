@@ -1,4 +1,13 @@
-"""Step 1: resolve the recipe, and say by content key what each later step depends on."""
+"""Step 1: resolve the recipe, and say by content key what each later step depends on.
+
+A key is made of the step's code (everything it can import, found by reading the sources), its parts of the recipe, the
+digests of the folders and files that it names, and the keys of the steps before. It is never cached itself: what lies
+in a folder can change while its path stays.
+
+A reward that is named by version (`path: hpsv2@3`) is looked up in the tracker at `MLFLOW_TRACKING_URI`, or in
+`<workspace>/mlflow.db`: kind, digest and statistics are written into the resolved recipe, and its files go to
+`$RATS_CACHE`. Later steps fetch what their machine lacks.
+"""
 
 from typing import NamedTuple
 

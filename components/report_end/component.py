@@ -1,4 +1,8 @@
-"""Last step of every pipeline, whatever became of the others: say how the run ended, where people look."""
+"""Last step of every pipeline, whatever became of the others: say how the run ended, where people look.
+
+A run of the pipeline is a run of the experiment `rats-pipelines`, or where KFP's integration of MLflow made one, that
+one. The version of a reward that started the run gets the tag `rats.retraining`.
+"""
 
 from kfp import dsl
 

@@ -1,4 +1,25 @@
-"""Step 3: train the few-step student on the teacher's trajectories and the reward."""
+"""Step 3: train the few-step student on the teacher's trajectories and the reward.
+
+On a laptop torchrun starts in the step itself. In a pod the step starts a Kubeflow TrainJob (runtime
+`torch-distributed`, Kubeflow Trainer 2.2 or later) with the resources, tolerations, node selector, affinity,
+environment and volumes that the task was given, shows its progress and logs, and deletes it when it is over or the
+run is terminated. The workspace lies on a ReadWriteMany volume. Nodes that are taken away cost what came after the
+last checkpoint: the step starts the job again, until three attempts in a row have brought no step forward. How it
+ends:
+
+| status | why | again? |
+| --- | --- | --- |
+| 0 | the student is there | |
+| 1 | an error in the code | no |
+| 2 | a mistake in the recipe, or Kubernetes refused | no |
+| 3 | a pod or a GPU had too little memory | not without a change |
+| 75 | terminated, or nodes that never last | yes: it goes on from the last checkpoint |
+
+Killed in whatever way, it carries on from its last checkpoint when the step runs again, and ends with the same loss.
+
+Every `training.watch_every` steps the student draws 32 held-out prompts that the evaluation does not use. The student
+that comes out is the one of the best such look by the held-out rewards; `result.json` says which step that was.
+"""
 
 from typing import List  # noqa: UP035 (KFP reads it)
 
