@@ -38,13 +38,14 @@ class Launcher:
 
     Attributes:
         folder: where a task leaves its files, ``<task>/<artifact>``; each turn of a loop has a folder of its own.
+        environment: what the processes of the steps are given.
         ended: the tasks that ran, in their order, by name.
     """
 
     def __init__(self, spec: Mapping[str, Any], folder: Path, environment: Mapping[str, str]) -> None:
         self._spec, self.folder = spec, folder
         # Only what an image and Kubernetes set; nothing of the process that tests.
-        self._environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **environment}
+        self.environment = {"PATH": os.environ["PATH"], "HOME": f"{folder}-home", **environment}
         self.ended: list[str] = []
 
     def run(self, parameters: Mapping[str, Any]) -> None:
@@ -54,6 +55,15 @@ class Launcher:
             TaskFailedError: a step failed; the exit handler has run all the same.
         """
         self._run_dag(self._spec["root"], Values(dict(parameters)), self.folder)
+
+    def run_step(self, step: str, parameters: Mapping[str, Any]) -> Values:
+        """Run one step that takes parameters alone.
+
+        Raises:
+            TaskFailedError: it failed.
+        """
+        task = {"componentRef": {"name": f"comp-{step}"}}
+        return self._run_task(step, task, Values(dict(parameters)), self.folder)
 
     def _run_dag(self, component: Mapping[str, Any], given: Values, folder: Path) -> Values:
         inputs = Values(_defaults(component) | given.parameters, given.artifacts)
@@ -141,7 +151,7 @@ class Launcher:
         words = [word.replace("{{$}}", json.dumps(values)) for word in (*container["command"], *container["args"])]
         command = [word.replace("python3 ", f"{sys.executable} ") for word in words]
         ended = subprocess.run(
-            command, env=self._environment, cwd=folder, capture_output=True, text=True, check=False, timeout=500
+            command, env=self.environment, cwd=folder, capture_output=True, text=True, check=False, timeout=500
         )
         if ended.returncode:
             raise TaskFailedError(f"{name}: status {ended.returncode}\n{ended.stdout[-2000:]}\n{ended.stderr[-3000:]}")
