@@ -5,8 +5,8 @@ from kfp import dsl
 from components.evaluate_rewards.component import evaluate_rewards
 from components.key_student.component import key_student
 from components.prepare.component import prepare
-from components.report_end.component import report_end
 from pipelines.cluster import on_cluster, with_gpus
+from pipelines.ending import reported_end
 from pipelines.parameters import described
 
 
@@ -36,8 +36,7 @@ def evaluate_only(
     4. Evaluates student and teacher on held-out prompts, and enters the result into MLflow.
     5. However that ended, says so in MLflow.
     """
-    ended = report_end(recipe=recipe, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
-    with dsl.ExitHandler(ended, name="steps"):
+    with dsl.ExitHandler(reported_end(recipe, workspace_claim), name="steps"):
         prepared = prepare(recipe=recipe, overrides=overrides, force=force)
         # A recipe may name folders, whose content KFP's cache cannot see: always look again. The keys settle the rest.
         prepared.set_caching_options(enable_caching=False)
@@ -52,5 +51,5 @@ def evaluate_only(
             student=made.output,
             log=learned.output,
         )
-        on_cluster(workspace_claim, ended, prepared, keyed, evaluated)
+        on_cluster(workspace_claim, prepared, keyed, evaluated)
         with_gpus(gpus_per_node, memory_per_node, evaluated)

@@ -2,8 +2,7 @@
 
 from kfp import dsl
 
-from components.report_end.component import report_end
-from pipelines.cluster import on_cluster
+from pipelines.ending import reported_end
 from pipelines.parameters import described
 from pipelines.train_judge_and_deploy import train_judge_and_deploy
 
@@ -30,9 +29,7 @@ def retrain_on_new_reward(
        leaves as it is, the teacher's trajectories above all, is found on the workspace.
     2. However that ended, says so in MLflow, on the reward's version too.
     """
-    ended = report_end(recipe=recipe, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER, reward=reward)
-    on_cluster(workspace_claim, ended)
-    with dsl.ExitHandler(ended, name="steps"):
+    with dsl.ExitHandler(reported_end(recipe, workspace_claim, reward=reward), name="steps"):
         train_judge_and_deploy(
             recipe, overrides, force, trajectory_tasks, nodes, gpus_per_node, memory_per_node, workspace_claim
         )

@@ -2,8 +2,7 @@
 
 from kfp import dsl
 
-from components.report_end.component import report_end
-from pipelines.cluster import on_cluster
+from pipelines.ending import reported_end
 from pipelines.parameters import described
 from pipelines.train_judge_and_deploy import train_judge_and_deploy
 
@@ -35,9 +34,7 @@ def train_and_deploy(
 
     The last four parameters say nothing to a laptop, where every step takes what there is.
     """
-    ended = report_end(recipe=recipe, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
-    on_cluster(workspace_claim, ended)
-    with dsl.ExitHandler(ended, name="steps"):
+    with dsl.ExitHandler(reported_end(recipe, workspace_claim), name="steps"):
         train_judge_and_deploy(
             recipe, overrides, force, trajectory_tasks, nodes, gpus_per_node, memory_per_node, workspace_claim
         )

@@ -116,6 +116,16 @@ def test_prepare_is_never_cached_and_everything_else_has_a_key(compiled):
         assert "key" in inputs[f"comp-{step.replace('_', '-')}"]["parameters"]
 
 
+def test_what_no_key_holds_is_never_cached(all_documents):
+    """Paths of a recipe, who is champion, what lies at an address, and how this very run ended."""
+    uncached = set()
+    for spec, _ in all_documents.values():
+        graphs = [spec["root"], *(each for each in spec["components"].values() if "dag" in each)]
+        tasks = {name: task for graph in graphs for name, task in graph["dag"]["tasks"].items()}
+        uncached |= {name for name, task in tasks.items() if task.get("cachingOptions") == {}}
+    assert uncached == {"prepare", "key-student", "promotion-gate", "promote-student", "report", "report-end"}
+
+
 def test_the_docstring_numbers_the_steps_that_run():
     from pipelines.train_and_deploy import train_and_deploy
 
