@@ -58,10 +58,11 @@ def launched(tiny_pipeline_dir, tiny_reward_dir, tmp_path_factory):
 
 # The page lists the steps of a local run with their seconds, and a signature is another each time it is made.
 APART = {"report/page", "package-student/package/student/1/model.sig"}
-# What differs between any two runs, in text: how long things took, the ids that MLflow and KFP gave them.
+# What differs between any two runs, in text: when and how long, and the ids that MLflow and KFP gave them.
 CHANCE = [
-    (re.compile(r'(seconds\w*[\\"]*\s*[:|]\s*)[\d.e-]+'), r"\1-"),
+    (re.compile(r'(seconds\w*[\\"]*\s*[:|]\s*)[\d.e-]+'), r"\g<1>0"),
     (re.compile(r"ready in [\d.]+ s"), "ready"),
+    (re.compile(r"\d{4}-\d\d-\d\dT[\d:+]+"), "TIME"),
     (re.compile(r"\b[0-9a-f]{32}\b"), "ID"),
     (re.compile(r"Pipeline run \S+"), "Pipeline run ID"),
 ]
