@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test test-all gpu parity lint constraints clean
+.PHONY: help install demo serve test test-all gpu parity lint constraints readmes clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ constraints: $(STAMP) ## Pin every version that the extras resolve to
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --no-header --no-annotate --python-version 3.11 --all-extras pyproject.toml --constraint constraints.txt --output-file constraints.txt
 	sed -i "s/+cpu//" constraints.txt
+
+readmes: $(STAMP) ## Write the README of every component from its code
+	$(BIN)/python -m components.readme
 
 clean: ## Remove the virtual environment and all runs
 	rm -rf $(VENV) .venv-parity runs

@@ -23,6 +23,8 @@ def on_cluster(claim: str, *tasks: PipelineTask) -> None:
 def with_gpus(gpus: str, memory: str, *tasks: PipelineTask) -> None:
     """Give steps ``gpus`` GPUs, possibly none, and ``memory`` such as 64Gi; let them run on tainted GPU nodes."""
     for task in tasks:
+        # Inside a condition or a loop, KFP would not hand down parameters that only a task's resources ask for.
+        task.register_pipeline_channels([gpus, memory])
         task.set_accelerator_type(_GPU).set_accelerator_limit(gpus).set_memory_limit(memory)
         kubernetes.add_toleration(task, key=_GPU, operator="Exists", effect="NoSchedule")
         # Data loaders and NCCL talk through shared memory, of which a container has 64 MiB by itself.

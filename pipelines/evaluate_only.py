@@ -6,9 +6,18 @@ from components.evaluate_rewards.component import evaluate_rewards
 from components.key_student.component import key_student
 from components.prepare.component import prepare
 from pipelines.cluster import on_cluster, with_gpus
+from pipelines.ending import reported_end
+from pipelines.parameters import described
 
 
 @dsl.pipeline(name="evaluate-only", display_name="RATS: judge a student that is there already")
+@described(
+    student="address of the student that a run made, such as s3://bucket/.../student; on a laptop, its folder.",
+    log="address of the log beside it.",
+    overrides='changes to the recipe, such as ["evaluation.count=512"].',
+    gpus_per_node='GPUs of the step that draws and judges; "0" for none.',
+    memory_per_node='memory limit of that step, such as "64Gi".',
+)
 def evaluate_only(
     student: str,
     log: str,
@@ -25,26 +34,22 @@ def evaluate_only(
     2. Imports the student and the log of its training.
     3. Computes the content key of this evaluation.
     4. Evaluates student and teacher on held-out prompts, and enters the result into MLflow.
-
-    Args:
-        student: address of the student that a run made, such as s3://bucket/.../student; on a laptop, its folder.
-        log: address of the log beside it.
-        recipe: name of a packaged recipe, or path of a YAML file that every step can read.
-        overrides: changes to the recipe, such as ["evaluation.count=512"].
-        force: any word that was not used before, such as a date, does all the work again; empty reuses what is done.
-        gpus_per_node: GPUs of the step that draws and judges; "0" for none.
-        memory_per_node: memory limit of that step, such as "64Gi".
-        workspace_claim: the ReadWriteMany claim that holds all work; equal content is never computed twice on it.
+    5. However that ended, says so in MLflow.
     """
-    prepared = prepare(recipe=recipe, overrides=overrides, force=force)
-    # A recipe may name folders, whose content KFP's cache cannot see: always look again. The keys settle the rest.
-    prepared.set_caching_options(enable_caching=False)
-    resolved = prepared.outputs["resolved"]
-    # What lies at an address may change as well.
-    made = dsl.importer(artifact_uri=student, artifact_class=dsl.Model, reimport=True)
-    learned = dsl.importer(artifact_uri=log, artifact_class=dsl.Artifact, reimport=True)
-    keyed = key_student(key=prepared.outputs["evaluate_rewards"], student=made.output, log=learned.output)
-    keyed.set_caching_options(enable_caching=False)
-    evaluated = evaluate_rewards(key=keyed.output, recipe=resolved, student=made.output, log=learned.output)
-    on_cluster(workspace_claim, prepared, keyed, evaluated)
-    with_gpus(gpus_per_node, memory_per_node, evaluated)
+    with dsl.ExitHandler(reported_end(recipe, workspace_claim), name="steps"):
+        prepared = prepare(recipe=recipe, overrides=overrides, force=force)
+        # A recipe may name folders, whose content KFP's cache cannot see: always look again. The keys settle the rest.
+        prepared.set_caching_options(enable_caching=False)
+        # What lies at an address may change as well.
+        made = dsl.importer(artifact_uri=student, artifact_class=dsl.Model, reimport=True)
+        learned = dsl.importer(artifact_uri=log, artifact_class=dsl.Artifact, reimport=True)
+        keyed = key_student(key=prepared.outputs["evaluate_rewards"], student=made.output, log=learned.output)
+        keyed.set_caching_options(enable_caching=False)
+        evaluated = evaluate_rewards(
+            key=keyed.outputs["Output"],
+            recipe=prepared.outputs["resolved"],
+            student=made.output,
+            log=learned.output,
+        )
+        on_cluster(workspace_claim, prepared, keyed, evaluated)
+        with_gpus(gpus_per_node, memory_per_node, evaluated)

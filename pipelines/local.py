@@ -15,6 +15,7 @@ from rich.console import Console
 
 from components.shared.code import ROOT
 from components.shared.workspace import RUN_VARIABLE, RUNNER_VARIABLE, WORKSPACE_VARIABLE, publish
+from pipelines.compiled import load_pipeline
 from pipelines.errors import StepFailedError
 from pipelines.runs import RESULTS, create_run, read_steps
 from pipelines.view import live_view
@@ -23,6 +24,8 @@ from rats_train.errors import KNOWN, RetryableError
 from rats_train.files import read_json, write_json
 
 LOG = "pipeline.log"
+# One task draws all trajectories: tasks on one machine share its cores, and each would load the teacher anew.
+HERE = {"trajectory_tasks": 1}
 
 
 def run_pipeline(recipe: str, overrides: Sequence[str], workspace: Path, console: Console) -> Path:
@@ -47,19 +50,23 @@ def run_pipeline(recipe: str, overrides: Sequence[str], workspace: Path, console
     run = create_run(workspace, loaded.name, about)
     console.print(f"Run {run.name}; what its steps print goes to {run / LOG}.", highlight=False, soft_wrap=True)
     with live_view(run, console), _recorded(run), (run / LOG).open("w", buffering=1) as log, redirect_stdout(log):
-        _run_kfp({"recipe": recipe, "overrides": list(overrides)}, run, workspace)
+        arguments = {"recipe": recipe, "overrides": list(overrides)} | HERE
+        run_by_kfp("train_and_deploy", arguments, run, workspace)
     return run
 
 
-def _run_kfp(arguments: Mapping[str, Any], run: Path, workspace: Path) -> None:
-    from kfp import local
+def run_by_kfp(pipeline: str, arguments: Mapping[str, Any], run: Path, workspace: Path) -> None:
+    """Run one of the pipelines in KFP's local runner; what its steps hand out lies in ``run/kfp``.
 
-    from pipelines.train_and_deploy import train_and_deploy
+    Raises:
+        RuntimeError: a step failed; its record in ``run/steps`` says why.
+    """
+    from kfp import local
 
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(run / "kfp"), raise_on_error=True)
     with _environment(step_environment(run, workspace)), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        train_and_deploy(**arguments)
+        load_pipeline(pipeline)(**arguments)
 
 
 def step_environment(run: Path, workspace: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from pipelines.estimate import forecast
 from pipelines.reward_table import rewards_view
 from pipelines.view import clock
 from rats_train.config import Recipe, dump_recipe, recipe_digest
+from rats_train.trajectories.shards import deal_shards
 
 # Characters of a content key that tell keys apart by eye.
 SHOWN = 8
@@ -28,6 +29,7 @@ FEEDS = {
     "smoke_test": "package_student",
     "promote_student": "smoke_test",
     "report": "all",
+    "report_end": "all, however they end",
 }
 
 
@@ -38,15 +40,17 @@ def plan(recipe: Recipe, workspace: Path) -> RenderableType:
         UserError: the recipe names something that is not there.
     """
     keys = step_keys(recipe)
+    (all_shards,) = deal_shards(recipe, 1)
+    folders = keys | {"generate_trajectories": f"{keys['generate_trajectories']}-{all_shards}"}
     ahead = forecast(recipe)
     table = Table("step", "after", "content key", "work", box=None)
     table.columns[0].no_wrap = True
     for step, before in FEEDS.items():
         key = keys.get(step, "")
-        done = step in keys and is_done(step, key, workspace)
+        done = step in keys and is_done(step, folders[step], workspace)
         work = Text("unchanged, will be reused", "green") if done else Text(_work(ahead.seconds.get(step)))
         table.add_row(step, before, key[:SHOWN], work)
-    total = sum(seconds for step, seconds in ahead.seconds.items() if not is_done(step, keys[step], workspace))
+    total = sum(seconds for step, seconds in ahead.seconds.items() if not is_done(step, folders[step], workspace))
     return Group(
         Text(f"Recipe {recipe.name}, digest {recipe_digest(recipe)}", "bold"),
         Syntax(dump_recipe(recipe), "yaml", background_color="default"),

@@ -54,7 +54,7 @@ def _task_traps(name: str, task: Mapping[str, Any], given: Mapping[str, Any]) ->
     for source in task.get("inputs", {}).get("parameters", {}).values():
         asked = source.get("componentInputParameter")
         if asked is not None and asked not in given:
-            yield f"{name} asks for {asked}, which KFP does not hand into its condition: set its resources by constants"
+            yield f"{name} asks for {asked}, which KFP does not hand down to it: register the channel with the task"
     for literal in _LITERAL.findall(task.get("triggerPolicy", {}).get("condition", "")):
         if not _TOKEN.fullmatch(literal):
             yield f'{name} compares with "{literal}", which the local runner reads as code: compare with a bare word'

@@ -86,7 +86,7 @@ def reasons_table(verdict: "Verdict") -> Table:
 
 def _candidate(students: "Students", number: int | None) -> "ModelVersion":
     from components.shared.students import CHALLENGER
-    from components.shared.tracker import tracker_place
+    from components.shared.tracker_address import tracker_place
     from rats_train.errors import UserError
 
     if number is not None:

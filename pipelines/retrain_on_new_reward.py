@@ -2,17 +2,22 @@
 
 from kfp import dsl
 
-from components.report_retraining.component import report_retraining
-from pipelines.cluster import on_cluster
-from pipelines.train_and_deploy import train_and_deploy
+from pipelines.ending import reported_end
+from pipelines.parameters import described
+from pipelines.train_judge_and_deploy import train_judge_and_deploy
 
 
 @dsl.pipeline(name="retrain-on-new-reward", display_name="RATS: train again with a new version of a reward model")
+@described(
+    reward="the version that started this, such as hpsv2@3.",
+    overrides="changes to the recipe; the trigger puts the new version of the reward here.",
+)
 def retrain_on_new_reward(
     reward: str,
     recipe: str = "emoji",
     overrides: list = [],  # noqa: B006 (KFP reads the default only)
     force: str = "",
+    trajectory_tasks: int = 4,
     nodes: int = 1,
     gpus_per_node: str = "0",
     memory_per_node: str = "16Gi",
@@ -20,29 +25,11 @@ def retrain_on_new_reward(
 ) -> None:
     """Train again, judge and, where the new student earned it, serve it, because a reward model has a new version.
 
-    1. Runs train_and_deploy with the recipe, which now names the new version of the reward.
-    2. However that ended, notes it on the reward's version in MLflow.
-
-    Args:
-        reward: the version that started this, such as hpsv2@3.
-        recipe: name of a packaged recipe, or path of a YAML file that every step can read.
-        overrides: changes to the recipe; the trigger puts the new version of the reward here.
-        force: any word that was not used before, such as a date, does all the work again; empty reuses what is done.
-        nodes: how many nodes of a cluster train together; training.world_size is spread over them.
-        gpus_per_node: GPUs of each training node, and of the steps that draw and judge; "0" for none.
-        memory_per_node: memory limit of each of them, such as "64Gi".
-        workspace_claim: the ReadWriteMany volume claim that holds all work; what the new reward leaves as it is, the
-            teacher's trajectories above all, is found there.
+    1. Does steps 1 to 9 of train_and_deploy with the recipe, which now names the new version of the reward. What that
+       leaves as it is, the teacher's trajectories above all, is found on the workspace.
+    2. However that ended, says so in MLflow, on the reward's version too.
     """
-    ended = report_retraining(reward=reward, run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
-    with dsl.ExitHandler(ended, name="retraining"):
-        train_and_deploy(
-            recipe=recipe,
-            overrides=overrides,
-            force=force,
-            nodes=nodes,
-            gpus_per_node=gpus_per_node,
-            memory_per_node=memory_per_node,
-            workspace_claim=workspace_claim,
+    with dsl.ExitHandler(reported_end(recipe, workspace_claim, reward=reward), name="steps"):
+        train_judge_and_deploy(
+            recipe, overrides, force, trajectory_tasks, nodes, gpus_per_node, memory_per_node, workspace_claim
         )
-    on_cluster(workspace_claim, ended)

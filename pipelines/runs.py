@@ -21,6 +21,7 @@ STEPS = (
     "smoke_test",
     "promote_student",
     "report",
+    "report_end",
 )
 # What a step leaves that a person looks for: name in run.json -> step, name in its folder, name in the run's folder.
 RESULTS = {

@@ -63,6 +63,16 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} is not JSON ({error}): it was cut short or edited; write it again.") from error
 
 
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """Make a file appear at ``target`` as well, in place of what was there: a hard link where the file system can."""
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def sha256_file(path: str | Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with Path(path).open("rb") as file:

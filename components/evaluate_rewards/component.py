@@ -1,4 +1,11 @@
-"""Step 4: judge student and teacher on held-out prompts, and enter the result into MLflow."""
+"""Step 4: judge student and teacher on held-out prompts, and enter the result into MLflow.
+
+`scorecard.json` carries the digest of the settings: only students with equal ones may be compared.
+
+The result, the training curves and the student (as a version of the registered model `rats-<recipe>`) go into MLflow:
+into the run that `MLFLOW_RUN_ID` names, otherwise into one of our own at `MLFLOW_TRACKING_URI` or in
+`<workspace>/mlflow.db`. The same content is entered once.
+"""
 
 from kfp import dsl
 

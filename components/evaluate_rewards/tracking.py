@@ -16,7 +16,8 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
 from components.shared.students import STUDENT_TAG, Students
-from components.shared.tracker import KEY_TAG, keyed_run, tracker
+from components.shared.tracker import KEY_TAG, keyed_run, run_page, tracker
+from components.shared.tracker_address import RUN_ID_VARIABLE
 from rats_train.config import Recipe, recipe_digest
 from rats_train.evaluation.gallery import WORST, Exhibit, read_worst
 from rats_train.evaluation.pictures import to_picture
@@ -31,22 +32,22 @@ TILE = 256
 FILES = ("scorecard.json", "scores.json", "grid.png", "worst.png", "curves.png", "gallery.html")
 
 
-def track(recipe: Recipe, *, student: Path, log: Path, evaluation: Path, key: str) -> None:
-    """Enter a trained and evaluated student; the same ``key`` again changes nothing.
+def track(recipe: Recipe, *, student: Path, log: Path, evaluation: Path, key: str) -> str:
+    """Enter a trained and evaluated student, and return the page of its run; the same ``key`` again changes nothing.
 
     Raises:
         RetryableError: the tracker did not take it.
     """
     with tracker() as client:
-        _Tracker(client, key).enter(recipe, student, log, evaluation)
+        return _Tracker(client, key).enter(recipe, student, log, evaluation)
 
 
 class _Tracker:
     def __init__(self, client: MlflowClient, key: str) -> None:
         self._client, self._key = client, key
 
-    def enter(self, recipe: Recipe, student: Path, log: Path, evaluation: Path) -> None:
-        given = os.environ.get("MLFLOW_RUN_ID")
+    def enter(self, recipe: Recipe, student: Path, log: Path, evaluation: Path) -> str:
+        given = os.environ.get(RUN_ID_VARIABLE)
         run_id = given or keyed_run(self._client, EXPERIMENT, self._key, f"{recipe.name}-{self._key[:8]}")
         card = read_json(evaluation / "scorecard.json")
         # Not the time of entering: the tracker knows a number of the same step and time again.
@@ -65,6 +66,7 @@ class _Tracker:
         self._register(recipe.name, run_id, student)
         if not given:
             self._client.set_terminated(run_id)
+        return run_page(self._client, run_id)
 
     def _log(self, run_id: str, params: Mapping[str, Any], metrics: list[Metric]) -> None:
         self._client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])

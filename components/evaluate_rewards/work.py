@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from components.shared.page import figure, write_page
 from components.shared.process import limit_threads
 from components.shared.step import Progress
-from components.shared.summary import table, write_summary
+from components.shared.summary import table, write_summary, write_tracked
 from components.shared.workspace import publish
 from rats_train.config import load_recipe
 
@@ -41,7 +41,7 @@ def evaluate_student(recipe_path: Path, student: Path, log: Path, folder: Path, 
     write_page(evaluation / "gallery.html", "Teacher and student", figures)
     publish(evaluation / "gallery.html", folder / "gallery.html")
     write_summary(folder, _summary(card), leads(card) | _distances(card))
-    track(recipe, student=student, log=log, evaluation=evaluation, key=folder.name)
+    write_tracked(folder, track(recipe, student=student, log=log, evaluation=evaluation, key=folder.name))
 
 
 def leads(card: "Scorecard") -> dict[str, float]:

@@ -1,4 +1,9 @@
-"""Step 2: roll the frozen teacher out once, and store what the student is matched to."""
+"""Step 2: roll the frozen teacher out once, and store what the student is matched to.
+
+Several tasks draw one store, each some of its shards. A shard is drawn once, whoever asks for it: an interrupted
+attempt, or one with another number of tasks, carries on at the first unfinished one, and one with a changed byte is
+drawn again.
+"""
 
 from kfp import dsl
 
@@ -8,19 +13,21 @@ from components.image import BASE_IMAGE
 @dsl.component(base_image=BASE_IMAGE, install_kfp_package=False)
 def generate_trajectories(
     key: str,
+    shards: str,
     recipe: dsl.Input[dsl.Artifact],
     store: dsl.Output[dsl.Dataset],
     summary: dsl.Output[dsl.Markdown],
     metrics: dsl.Output[dsl.Metrics],
 ) -> None:
-    """Draw the teacher's trajectories into a store of verified shards.
+    """Draw some shards of the teacher's trajectories; several tasks draw a store side by side.
 
     Args:
         key: content key of this step, from prepare.
+        shards: first and last of the shards to draw, such as 0-3, from prepare.
         recipe: the resolved recipe.
-        store: shards, Parquet index and manifest.
+        store: these shards, each with a note of its SHA-256, and the manifest of the store that they belong to.
         summary: what was drawn, to read.
-        metrics: images drawn and the teacher's mean reward.
+        metrics: the teacher's mean rewards.
     """
     from pathlib import Path
 
@@ -28,10 +35,10 @@ def generate_trajectories(
     from components.shared.summary import log_metrics
 
     def work(folder: Path, progress: Progress) -> None:
-        from components.generate_trajectories.work import generate_store
+        from components.generate_trajectories.work import draw_part
 
-        generate_store(Path(recipe.path), folder, progress)
+        draw_part(Path(recipe.path), key, shards, folder, progress)
 
     outputs = {"store": store.path, "summary.md": summary.path}
-    folder = run_step("generate_trajectories", key, work, outputs, resumes=True)
+    folder = run_step("generate_trajectories", f"{key}-{shards}", work, outputs, resumes=True)
     log_metrics(metrics, folder)

@@ -15,10 +15,9 @@ def keep_champion(summary: dsl.Output[dsl.Markdown]) -> str:
     Returns:
         An empty JSON object: this run served nothing.
     """
-    from pathlib import Path
-
     from components.shared.step import recorded
+    from components.shared.summary import publish_summary
 
     with recorded("keep_champion"):
-        Path(summary.path).write_text("# Held back\n\nThe endpoint keeps what it serves: nothing was packaged.\n")
+        publish_summary("# Held back\n\nThe endpoint keeps what it serves: nothing was packaged.", summary.path)
     return "{}"

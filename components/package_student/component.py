@@ -1,4 +1,7 @@
-"""Step 6: make the student a signed version in a Triton model repository."""
+"""Step 6: make the student a signed version in a Triton model repository.
+
+The private key is the one in `$RATS_KEYS` (by default `~/.config/rats/keys`), made on first use.
+"""
 
 from kfp import dsl
 

@@ -1,4 +1,8 @@
-"""Step 8: make the student the champion, once its package has served."""
+"""Step 8: make the student the champion, once its package has served.
+
+The alias `champion` of the registered model moves in MLflow. If another student became champion since the verdict, the
+step refuses, and running again judges anew. `rats rollback` makes the champion before it champion again.
+"""
 
 from kfp import dsl
 

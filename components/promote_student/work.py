@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from components.shared.summary import publish_summary
 from rats_train.errors import RetryableError, UserError
-from rats_train.files import atomic_write_text, read_json
+from rats_train.files import read_json
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -28,8 +29,9 @@ def promote(promotion: Path, summary: Path) -> str:
     judged = read_json(promotion / "judged.json")
     with tracker() as client:
         students = Students(client, judged["model"].removeprefix("rats-"))
-        line = _promote(students, students.version(judged["version"]), judged["opponent"])
-    atomic_write_text(summary, f"# {line}\n")
+        version = students.version(judged["version"])
+        line = _promote(students, version, judged["opponent"])
+    publish_summary(f"# {line}", summary, students.page(version))
     return line
 
 

@@ -1,4 +1,9 @@
-"""Step 5: decide, with reasons, whether the student may serve."""
+"""Step 5: decide, with reasons, whether the student may serve.
+
+[The rule](../../docs/promotion.md) in words. MLflow is asked for the champion in every run: whom a student has to
+beat is not content. A champion that was evaluated with other settings is drawn again with these. The verdict becomes
+a tag of the version and a file of its run, and the version gets the alias `challenger`.
+"""
 
 from kfp import dsl
 

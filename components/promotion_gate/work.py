@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from components.shared.page import figure, write_page
 from components.shared.process import limit_threads
 from components.shared.step import Progress
-from components.shared.summary import table, write_summary
+from components.shared.summary import table, write_summary, write_tracked
 from rats_train.config import Recipe, load_recipe
 from rats_train.files import atomic_write_text, write_json
 
@@ -43,6 +43,7 @@ def decide(recipe_path: Path, evaluation: Path, student_key: str, folder: Path, 
         write_json(folder / "promotion" / "judged.json", judged)
         client.log_artifacts(version.run_id, str(folder / "promotion"), "promotion")
         students.judged(version, verdict.decision)
+        write_tracked(folder, students.page(version))
     _tell(verdict, judged, evaluation, folder)
 
 

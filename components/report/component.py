@@ -14,6 +14,7 @@ def report(
     evaluation: dsl.Input[dsl.Artifact],
     promotion: dsl.Input[dsl.Artifact],
     page: dsl.Output[dsl.HTML],
+    summary: dsl.Output[dsl.Markdown],
 ) -> None:
     """Write report.html: pictures side by side, rewards with intervals, curves, timings, how to call the endpoint.
 
@@ -25,6 +26,7 @@ def report(
         evaluation: scorecard, scores and pictures.
         promotion: the verdict.
         page: the report.
+        summary: what it concludes, and the way to MLflow.
     """
     from pathlib import Path
 
@@ -40,4 +42,4 @@ def report(
 
         return sha256_tree(promotion.path)[:12]
 
-    run_step("report", key, work, {"report.html": page.path}, also=verdict)
+    run_step("report", key, work, {"report.html": page.path, "summary.md": summary.path}, also=verdict)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from components.shared.process import follow_runner
-from components.shared.summary import headline
+from components.shared.summary import SUMMARY, headline, kept_page, publish_summary
 from components.shared.workspace import publish, run_dir, step_dir
 from rats_train.errors import RetryableError, UserError
 from rats_train.files import read_json, sha256_file, write_json
@@ -64,9 +64,16 @@ def run_step(
             if not record["cached"]:
                 _do(folder, work, resumes)
             record |= {"work_seconds": read_json(folder / COMPLETE)["seconds"], "headline": headline(folder)}
-            for name, target in outputs.items():
-                publish(folder / name, Path(target))
+            _publish(folder, outputs)
     return folder
+
+
+def _publish(folder: Path, outputs: Mapping[str, str]) -> None:
+    for name, target in outputs.items():
+        if name == SUMMARY:
+            publish_summary((folder / name).read_text(), target, kept_page(folder))
+        else:
+            publish(folder / name, Path(target))
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from components.shared.tracker import KEY_TAG, tracker_place
+from components.shared.tracker import KEY_TAG
+from components.shared.tracker_address import tracker_place
 from components.shared.workspace import workspace
 from rats_train.errors import UserError
 
@@ -46,6 +47,10 @@ class Students:
             f"entered elsewhere. Delete {workspace() / 'cache' / 'evaluate_rewards' / key / 'complete.json'} and run "
             "again."
         )
+
+    def page(self, version: ModelVersion) -> str:
+        """The page of a version in MLflow, for `components.shared.tracker_address.tracker_line`."""
+        return f"models/{self.model}/versions/{version.version}"
 
     def version(self, number: int) -> ModelVersion:
         """The version of a number.

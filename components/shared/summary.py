@@ -4,16 +4,33 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.shared.tracker_address import tracker_line
 from rats_train.files import atomic_write_text, read_json, write_json
 
 SUMMARY = "summary.md"
 METRICS = "metrics.json"
+TRACKED = "tracked.json"
 
 
 def write_summary(folder: Path, text: str, numbers: Mapping[str, float] | None = None) -> None:
     """Write a step's Markdown summary, and its numbers where it has any, into its work folder."""
     atomic_write_text(folder / SUMMARY, text.rstrip() + "\n")
     write_json(folder / METRICS, dict(numbers or {}))
+
+
+def write_tracked(folder: Path, page: str) -> None:
+    """Remember in a work folder which page of MLflow tells of it."""
+    write_json(folder / TRACKED, {"page": page})
+
+
+def publish_summary(text: str, target: str | Path, page: str = "") -> None:
+    """Write Markdown for the KFP UI that ends with the way to MLflow, which is a place and no content."""
+    atomic_write_text(target, f"{text.rstrip()}\n\n{tracker_line(page)}\n")
+
+
+def kept_page(folder: Path) -> str:
+    """The page that `write_tracked` remembered, empty where a step has none."""
+    return str(read_json(folder / TRACKED)["page"]) if (folder / TRACKED).is_file() else ""
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -5,15 +5,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from components.shared.tracker_address import TRACKER_VARIABLE, tracker_uri, without_password
 from components.shared.workspace import workspace
 from rats_train.errors import RetryableError
 
-TRACKER_VARIABLE = "MLFLOW_TRACKING_URI"
 KEY_TAG = "rats.key"
 
 
@@ -43,23 +42,14 @@ def keyed_run(client: MlflowClient, experiment: str, key: str, name: str, root: 
     return run.info.run_id
 
 
-def tracker_place() -> str:
-    """The address of the tracker, as messages may show it."""
-    return without_password(_uri(None))
-
-
-def without_password(uri: str) -> str:
-    """The address without the user and password that it may carry, for messages and logs."""
-    parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else uri
+def run_page(client: MlflowClient, run_id: str) -> str:
+    """The page of a run in MLflow, for `components.shared.tracker_address.tracker_line`."""
+    return f"experiments/{client.get_run(run_id).info.experiment_id}/runs/{run_id}"
 
 
 def _uri(root: Path | None) -> str:
-    return os.environ.get(TRACKER_VARIABLE) or _local(root or workspace())
-
-
-def _local(root: Path) -> str:
-    root.mkdir(parents=True, exist_ok=True)
-    # It says in two lines that it makes its tables, which is no news to a person.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-    return f"sqlite:///{root / 'mlflow.db'}"
+    if not os.environ.get(TRACKER_VARIABLE):
+        (root or workspace()).mkdir(parents=True, exist_ok=True)
+        # It says in two lines that it makes its tables, which is no news to a person.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    return tracker_uri(root)

@@ -9,6 +9,8 @@ import os
 import shutil
 from pathlib import Path
 
+from rats_train.files import link_or_copy
+
 WORKSPACE_VARIABLE = "RATS_WORKSPACE"
 RUN_VARIABLE = "RATS_RUN_DIR"
 RUNNER_VARIABLE = "RATS_RUNNER_PID"
@@ -43,16 +45,8 @@ def publish(source: Path, target: Path) -> None:
     """
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
-    target.unlink(missing_ok=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, copy_function=_link_or_copy)
+        target.unlink(missing_ok=True)
+        shutil.copytree(source, target, copy_function=link_or_copy)
     else:
-        _link_or_copy(source, target)
-
-
-def _link_or_copy(source: str | Path, target: str | Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+        link_or_copy(source, target)

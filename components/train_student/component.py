@@ -1,4 +1,27 @@
-"""Step 3: train the few-step student on the teacher's trajectories and the reward."""
+"""Step 3: train the few-step student on the teacher's trajectories and the reward.
+
+On a laptop torchrun starts in the step itself. In a pod the step starts a Kubeflow TrainJob (runtime
+`torch-distributed`, Kubeflow Trainer 2.2 or later) with the resources, tolerations, node selector, affinity,
+environment and volumes that the task was given, shows its progress and logs, and deletes it when it is over or the
+run is terminated. The workspace lies on a ReadWriteMany volume. Nodes that are taken away cost what came after the
+last checkpoint: the step starts the job again, until three attempts in a row have brought no step forward. How it
+ends:
+
+| status | why | again? |
+| --- | --- | --- |
+| 0 | the student is there | |
+| 1 | an error in the code | no |
+| 2 | a mistake in the recipe, or Kubernetes refused | no |
+| 3 | a pod or a GPU had too little memory | not without a change |
+| 75 | terminated, or nodes that never last | yes: it goes on from the last checkpoint |
+
+Killed in whatever way, it carries on from its last checkpoint when the step runs again, and ends with the same loss.
+
+Every `training.watch_every` steps the student draws 32 held-out prompts that the evaluation does not use. The student
+that comes out is the one of the best such look by the held-out rewards; `result.json` says which step that was.
+"""
+
+from typing import List  # noqa: UP035 (KFP reads it)
 
 from kfp import dsl
 
@@ -19,7 +42,7 @@ PASSED_ON = [
 def train_student(
     key: str,
     recipe: dsl.Input[dsl.Artifact],
-    store: dsl.Input[dsl.Dataset],
+    trajectories: dsl.Input[List[dsl.Dataset]],  # noqa: UP006
     task_config: dsl.TaskConfig,
     student: dsl.Output[dsl.Model],
     log: dsl.Output[dsl.Artifact],
@@ -36,7 +59,7 @@ def train_student(
     Args:
         key: content key of this step, from prepare.
         recipe: the resolved recipe.
-        store: the teacher's trajectories.
+        trajectories: the shards of the teacher's trajectories, in as many parts as there were tasks.
         task_config: resources, tolerations, node selector, affinity, environment and volumes of this task, which the
             backend fills in and the pods of the training get; empty on a laptop.
         student: a stock diffusers folder that carries its few-step schedule.
@@ -54,7 +77,7 @@ def train_student(
     def work(folder: Path, progress: Progress) -> None:
         from components.train_student.work import train
 
-        train(Path(recipe.path), Path(store.path), folder, nodes, task_config)
+        train(Path(recipe.path), [Path(part.path) for part in trajectories], folder, nodes, task_config)
 
     outputs = {"student": student.path, "log": log.path, "curves.html": curves.path, "summary.md": summary.path}
     folder = run_step("train_student", key, work, outputs, resumes=True)

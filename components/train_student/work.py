@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,15 @@ LOG = ("metrics.jsonl", "samples.jsonl", "watch.jsonl", "alarms.jsonl", OUTAGES,
 SHOWN = 10
 
 
-def train(recipe_path: Path, store: Path, folder: Path, nodes: int, config: TaskConfig) -> None:
-    """Train in ``folder``, carrying on from its last checkpoint where there is one: here, or on a cluster."""
-    from rats_train.evaluation.learning import read_learning
+def train(recipe_path: Path, trajectories: Sequence[Path], folder: Path, nodes: int, config: TaskConfig) -> None:
+    """Train in ``folder``, carrying on from its last checkpoint where there is one: here, or on a cluster.
 
+    ``trajectories`` are folders that hold the shards between them.
+    """
+    from rats_train.evaluation.learning import read_learning
+    from rats_train.trajectories.join import join
+
+    store = join(load_recipe(str(recipe_path)), trajectories, folder / "store")
     _run(recipe_path, store, folder, nodes, config)
     for name in LOG:
         publish(folder / name, folder / "log" / name)
@@ -41,7 +47,7 @@ def train(recipe_path: Path, store: Path, folder: Path, nodes: int, config: Task
     parts = [title, last_step, *_waits(folder / OUTAGES), *_details(learning)]
     write_summary(folder, "\n\n".join(parts), numbers)
     # They were for this training, which is over, and they weigh more than all the rest.
-    for name in ("checkpoints", "best", "inputs"):
+    for name in ("checkpoints", "best", "inputs", "store"):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 

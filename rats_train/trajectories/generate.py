@@ -4,25 +4,22 @@ python -m rats_train.trajectories.generate --recipe emoji --out runs/trajectorie
 """
 
 import argparse
-import io
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from itertools import takewhile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from rats_train.config import Recipe, load_recipe
 from rats_train.errors import UserError
 from rats_train.files import atomic_write_bytes, sha256_file
 from rats_train.progress import ProgressReport
-from rats_train.trajectories.manifest import INDEX, FileEntry, Manifest, planned_manifest, read_manifest
+from rats_train.trajectories.join import join
+from rats_train.trajectories.manifest import FileEntry, Manifest, planned_manifest, read_manifest
 from rats_train.trajectories.prompts import PromptSource
 from rats_train.trajectories.rollouts import TeacherRollouts
+from rats_train.trajectories.shards import chunks, read_note, shard_file, shard_rows, write_note
 
 OnProgress = Callable[[int, int, float], None]
 """Called with rows done, rows in all, and the teacher's mean reward so far."""
@@ -35,84 +32,80 @@ def generate(recipe: Recipe, out: str | Path, on_progress: OnProgress | None = N
         UserError: a checkpoint or the prompt file is missing, ``out`` belongs to another recipe, a reward is not
             finite, or the disk is full.
     """
-    out = Path(out)
-    source = PromptSource(recipe)
-    manifest = _resume(planned_manifest(recipe), out)
-    if manifest.complete:
+    out, plan = Path(out), planned_manifest(recipe)
+    found = _claimed(plan, out)
+    if found is not None and found.complete and all(entry.intact(out) for entry in found.files):
         return out
-    if len(manifest.shards) < len(_shards(manifest)):
-        manifest = _draw_missing(recipe, source, manifest, out, on_progress)
-    replace(manifest, index=_write_index(manifest, source, out), complete=True).write(out)
-    return out
+    draw_shards(recipe, out, range(len(shard_rows(plan.count, plan.shard_size))), on_progress)
+    return join(recipe, [out], out)
 
 
-def _resume(planned: Manifest, out: Path) -> Manifest:
-    """The plan, with those finished files of ``out`` whose bytes are still right."""
+def draw_shards(recipe: Recipe, out: str | Path, shards: Sequence[int], on_progress: OnProgress | None = None) -> None:
+    """Have some shards of the recipe's store in ``out``, drawing those that are not finished there.
+
+    What others draw into the same folder at the same time does no harm.
+
+    Raises:
+        UserError: as `generate`, or there is no such shard.
+    """
+    out, plan = Path(out), planned_manifest(recipe)
+    _claimed(plan, out)
+    rows = shard_rows(plan.count, plan.shard_size)
+    if unknown := [shard for shard in shards if shard >= len(rows)]:
+        raise UserError(f"There is no shard {unknown[0]}: the trajectories of {recipe.name} have {len(rows)}.")
+    plan.write(out)
+    missing = [shard for shard in shards if not _finished(out, shard)]
+    if missing:
+        done = sum(len(rows[shard]) for shard in shards if shard not in missing)
+        report = _Report(on_progress, done, sum(len(rows[shard]) for shard in shards))
+        teacher, source = TeacherRollouts(recipe, plan.indices), PromptSource(recipe)
+        for shard in missing:
+            parts = []
+            for chunk in chunks(rows[shard], recipe.trajectories.batch_size):
+                parts.append(teacher.draw(source.batch(chunk)))
+                report(parts[-1]["rewards"])
+            _write(out, shard, parts)
+
+
+def _claimed(plan: Manifest, out: Path) -> Manifest | None:
+    """The manifest that is in ``out`` already, if any.
+
+    Raises:
+        UserError: it is another recipe's.
+    """
     found = read_manifest(out)
-    if found is None:
-        return planned
-    if found.key != planned.key:
+    if found is not None and found.key != plan.key:
         raise UserError(
-            f"{out} holds the trajectories of another recipe (key {found.key}, wanted {planned.key}): "
+            f"{out} holds the trajectories of another recipe (key {found.key}, wanted {plan.key}): "
             "name another folder, or delete this one."
         )
-    if found.complete and all(entry.intact(out) for entry in found.files):
-        return found
-    return replace(planned, shards=tuple(takewhile(lambda entry: entry.intact(out), found.shards)))
+    return found
 
 
-def _shards(manifest: Manifest) -> list[range]:
-    """The rows of each shard."""
-    return list(_chunks(range(manifest.count), manifest.shard_size))
+def _finished(out: Path, shard: int) -> bool:
+    entry = read_note(out, shard)
+    return entry is not None and entry.intact(out)
 
 
-def _chunks(rows: range, size: int) -> Iterator[range]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+def _write(out: Path, shard: int, parts: list[dict[str, Tensor]]) -> None:
+    name = shard_file(shard)
+    atomic_write_bytes(out / name, save({key: torch.cat([part[key] for part in parts]) for key in parts[0]}))
+    write_note(out, shard, FileEntry(name, sha256_file(out / name), sum(len(part["seeds"]) for part in parts)))
 
 
-def _draw_missing(
-    recipe: Recipe, source: PromptSource, manifest: Manifest, out: Path, on_progress: OnProgress | None
-) -> Manifest:
-    """Draw the shards that are missing; the manifest on disk names each as soon as it is whole."""
-    teacher = TeacherRollouts(recipe, manifest.indices)
-    rewards: list[float] = []
-    for shard, rows in list(enumerate(_shards(manifest)))[len(manifest.shards) :]:
-        parts = []
-        for chunk in _chunks(rows, recipe.trajectories.batch_size):
-            parts.append(teacher.draw(source.batch(chunk)))
-            rewards += parts[-1]["rewards"].sum(dim=1).tolist()
-            if on_progress is not None:
-                on_progress(chunk.stop, manifest.count, sum(rewards) / len(rewards))
-        entry = _write(out, f"shard-{shard:05d}.safetensors", save(_joined(parts)), len(rows))
-        manifest = replace(manifest, shards=(*manifest.shards, entry))
-        manifest.write(out)
-    return manifest
+class _Report:
+    """Tells how many rows are done, and the mean of their rewards."""
 
+    def __init__(self, on_progress: OnProgress | None, done: int, total: int) -> None:
+        self._on_progress, self._done, self._total = on_progress, done, total
+        self._rewards: list[float] = []
 
-def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-
-
-def _write_index(manifest: Manifest, source: PromptSource, out: Path) -> FileEntry:
-    """One line a row, for readers and people: its shard, prompt, seed and rewards."""
-    rewards = torch.cat([load_file(out / entry.file)["rewards"] for entry in manifest.shards])
-    batch = source.batch(range(manifest.count))
-    columns = {
-        "row": list(batch.rows),
-        "shard": [entry.file for entry in manifest.shards for _ in range(entry.rows)],
-        "prompt": list(batch.prompts),
-        "seed": list(batch.seeds),
-    }
-    columns |= {f"reward_{name}": rewards[:, column].numpy() for column, name in enumerate(manifest.rewards)}
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer)
-    return _write(out, INDEX, buffer.getvalue(), manifest.count)
-
-
-def _write(out: Path, name: str, data: bytes, rows: int) -> FileEntry:
-    atomic_write_bytes(out / name, data)
-    return FileEntry(name, sha256_file(out / name), rows)
+    def __call__(self, rewards: Tensor) -> None:
+        """Count rewards[B, M] in."""
+        self._done += len(rewards)
+        self._rewards += rewards.sum(dim=1).tolist()
+        if self._on_progress is not None:
+            self._on_progress(self._done, self._total, sum(self._rewards) / len(self._rewards))
 
 
 def main() -> None:

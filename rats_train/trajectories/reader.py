@@ -13,6 +13,7 @@ from rats_train.errors import UserError
 from rats_train.trajectories.manifest import INDEX, Manifest, read_manifest
 from rats_train.trajectories.order import epoch_order
 from rats_train.trajectories.prompts import PromptBatch
+from rats_train.trajectories.shards import read_note, shard_rows
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ def _finished_manifest(path: Path) -> Manifest:
     if manifest is None:
         raise UserError(f"No trajectory store at {path}: run generate_trajectories first, or name its folder.")
     if not manifest.complete:
-        done = sum(entry.rows for entry in manifest.shards)
+        shards = range(len(shard_rows(manifest.count, manifest.shard_size)))
+        done = sum(entry.rows for entry in (read_note(path, shard) for shard in shards) if entry)
         raise UserError(
             f"The trajectory store {path} is unfinished ({done} of {manifest.count} rows): "
             "run generate_trajectories again, it carries on there."

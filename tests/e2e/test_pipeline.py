@@ -1,5 +1,6 @@
 """The pipeline for real, by KFP's local runner, on tiny random models: every step, every branch, twice, and killed."""
 
+import io
 import json
 import os
 import shutil
@@ -7,37 +8,23 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
-import yaml
+from mlflow import MlflowClient
+from PIL import Image
 
-from pipelines.runs import STEPS, read_run
+from pipelines.local import run_by_kfp
+from pipelines.register_reward import register_reward
+from pipelines.runs import STEPS, create_run, read_run, step_folder
+from rats_train.files import read_json
+from tests.tiny_recipe import winning_recipe
 
 
 @pytest.fixture(scope="module")
 def recipe(tiny_pipeline_dir, tiny_reward_dir, tmp_path_factory):
-    """A recipe that a random student can win: it is judged by the reward that it is trained on."""
-    judge = {"path": str(tiny_reward_dir)}
-    values = {
-        "name": "tiny",
-        "teacher": {"path": str(tiny_pipeline_dir), "steps": 4},
-        "student": {"steps": [2, 3]},
-        "rewards": {"train": [judge | {"name": "a"}], "heldout": [judge | {"name": "b"}]},
-        "method": {"alpha": 0.0},
-        "trajectories": {"count": 8, "batch_size": 4, "shard_size": 4},
-        "training": {"steps": 30, "batch_size": 4, "learning_rate": 1e-3, "checkpoint_every": 2},
-        "evaluation": {
-            "count": 16,
-            "images_per_prompt": 2,
-            "batch_size": 12,
-            "bootstrap_samples": 200,
-            "gallery_count": 2,
-        },
-    }
-    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
-    path.write_text(yaml.safe_dump(values))
-    return path
+    return winning_recipe(tiny_pipeline_dir, tiny_reward_dir, tmp_path_factory.mktemp("recipe"))
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +81,8 @@ def test_an_unchanged_run_reuses_every_step_and_says_so(rats, first):
     out, _ = process.communicate()
     assert process.returncode == 0
     run = read_run((first.parent / "latest").resolve())
-    assert [step["name"] for step in run["steps"] if not step["cached"]] == ["prepare", "promote_student"]
-    assert out.count("unchanged, reused") == len(STEPS) - 2
+    assert [step["name"] for step in run["steps"] if not step["cached"]] == ["prepare", "promote_student", "report_end"]
+    assert out.count("unchanged, reused") == len(STEPS) - 3
     assert "rats-tiny version 1 is the champion already" in out
 
 
@@ -130,3 +117,56 @@ def test_a_run_that_is_killed_while_training_resumes_and_ends_the_same(rats, fir
     resumed, undisturbed = training_result((tmp_path / "latest").resolve()), training_result(first)
     assert resumed["resumed_from"] >= 2
     assert resumed["final_loss"] == undisturbed["final_loss"]
+
+
+@pytest.fixture
+def run_pipeline(first, monkeypatch, tmp_path):
+    """A function that runs one of the pipelines in the workspace of the first run; returns its run's folder."""
+    monkeypatch.setenv("RATS_CACHE", str(tmp_path / "machine"))
+
+    def run(name, **arguments):
+        made = create_run(first.parent, name, {})
+        with redirect_stdout(io.StringIO()):
+            run_by_kfp(name, arguments, made, first.parent)
+        return made, {path.stem: read_json(path)["status"] for path in (made / "steps").glob("*.json")}
+
+    return run
+
+
+@pytest.mark.slow
+def test_a_student_that_is_there_is_judged_alone(run_pipeline, recipe, first):
+    log = step_folder(first, "train_student") / "log"
+    given = {"student": str(first / "student"), "log": str(log), "recipe": str(recipe)}
+    run, states = run_pipeline("evaluate_only", **given, overrides=["evaluation.count=4"])
+    assert states == dict.fromkeys(["prepare", "key_student", "evaluate_rewards", "report_end"], "succeeded")
+    card, before = (
+        read_json(step_folder(each, "evaluate_rewards") / "evaluation" / "scorecard.json") for each in (run, first)
+    )
+    assert card["arms"].keys() == before["arms"].keys()
+    assert card["evaluation_digest"] != before["evaluation_digest"]
+
+
+@pytest.mark.slow
+def test_a_new_reward_retrains_and_its_version_tells_how_that_ended(run_pipeline, recipe, first, liked):
+    changes = [f"rewards.train=[{{name: a, path: {liked}}}]", "training.steps=2", "evaluation.count=4"]
+    _, states = run_pipeline("retrain_on_new_reward", reward=liked, recipe=str(recipe), overrides=changes)
+    assert set(states.values()) == {"succeeded"}
+    assert {"prepare", "generate_trajectories", "train_student", "promotion_gate", "report", "report_end"} <= set(
+        states
+    )
+    version = MlflowClient(f"sqlite:///{first.parent}/mlflow.db").get_model_version("liked", "1")
+    assert version.tags["rats.retraining"].startswith("succeeded, run ")
+
+
+@pytest.fixture
+def liked(first, run_pipeline, tiny_reward_dir, tmp_path):
+    """The tiny reward as the first version of a registered one; returns how a recipe names it."""
+    rows = []
+    for number, prompt in enumerate(("two owls", "one fox", "a fox")):
+        Image.new("RGB", (32, 32), (80 * number, 40, 200)).save(tmp_path / f"{number}.png")
+        rows.append(json.dumps({"file_name": f"{number}.png", "prompt": prompt}))
+    (tmp_path / "metadata.jsonl").write_text("\n".join(rows) + "\n")
+    version, _ = register_reward(
+        "liked", str(tiny_reward_dir), kind="clip", licence="MIT", pictures=str(tmp_path), root=first.parent
+    )
+    return version.path

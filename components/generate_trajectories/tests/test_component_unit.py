@@ -1,36 +1,93 @@
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import pytest
 from kfp import dsl
 
 from components.generate_trajectories.component import generate_trajectories
-from components.shared.workspace import step_dir
-from rats_train.files import read_json
+from components.shared.workspace import WORKSPACE_VARIABLE, step_dir
+from rats_train.config import load_recipe
+from rats_train.files import read_json, sha256_tree
+from rats_train.trajectories.join import join
 from rats_train.trajectories.reader import TrajectoryStore
 
 
-def run(resolved, output):
+def run(resolved, output, shards="0-1"):
     store, summary = output(dsl.Dataset, "store"), output(dsl.Markdown, "summary")
     metrics = output(dsl.Metrics, "metrics")
-    generate_trajectories.python_func("k1", resolved, store, summary, metrics)
+    generate_trajectories.python_func("k1", shards, resolved, store, summary, metrics)
     return store, summary, metrics
 
 
-def test_it_fills_a_store_once_and_mends_it_when_a_byte_changes(resolved, output, workspace):
+def test_it_draws_its_shards_once_and_mends_them_when_a_byte_changes(resolved, output, workspace, tmp_path):
     store, summary, metrics = run(resolved, output)
-    assert len(TrajectoryStore(store.path)) == 4
+    recipe = load_recipe(resolved.path)
+    assert len(TrajectoryStore(join(recipe, [store.path], tmp_path / "joined"))) == 4
     assert "# 4 rollouts of 4 steps" in Path(summary.path).read_text()
     assert set(metrics.metadata) == {"reward_a"}
-    progress = json.loads((step_dir("generate_trajectories", "k1") / "progress.json").read_text())
+    progress = json.loads((step_dir("generate_trajectories", "k1-0-1") / "progress.json").read_text())
     assert (progress["step"], progress["steps"]) == (4, 4)
     assert progress["reward_teacher"] == metrics.metadata["reward_a"]
 
     run(resolved, output)
     assert read_json(workspace / "steps" / "generate_trajectories.json")["cached"]
 
-    shard = step_dir("generate_trajectories", "k1") / "store" / "shard-00001.safetensors"
+    shard = step_dir("generate_trajectories", "k1-0-1") / "store" / "shard-00001.safetensors"
     sound = shard.read_bytes()
     shard.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
     run(resolved, output)
     assert not read_json(workspace / "steps" / "generate_trajectories.json")["cached"]
     assert shard.read_bytes() == sound
+
+
+def test_shards_dealt_out_otherwise_are_not_drawn_again(resolved, output):
+    run(resolved, output)
+    drawn = step_dir("generate_trajectories", "k1") / "shard-00001.safetensors"
+    before = drawn.stat().st_mtime_ns
+    store, summary, _ = run(resolved, output, "1-1")
+    assert drawn.stat().st_mtime_ns == before
+    assert sorted(path.name for path in Path(store.path).glob("shard-*")) == [
+        "shard-00001.json",
+        "shard-00001.safetensors",
+    ]
+    assert "# 2 rollouts of 4 steps" in Path(summary.path).read_text()
+
+
+PROGRAM = """
+import sys
+from kfp import dsl
+from components.generate_trajectories.component import generate_trajectories
+
+recipe, shards, out = sys.argv[1:]
+made = [dsl.Dataset(uri=f"{out}/store"), dsl.Markdown(uri=f"{out}/summary"), dsl.Metrics(uri=f"{out}/metrics")]
+generate_trajectories.python_func("k1", shards, dsl.Artifact(uri=recipe), *made)
+"""
+
+
+@pytest.mark.slow
+def test_killed_retried_and_run_twice_at_once_it_leaves_the_store_of_an_undisturbed_run(
+    resolved, output, tmp_path, monkeypatch
+):
+    whole, _, _ = run(resolved, output)
+    monkeypatch.setenv(WORKSPACE_VARIABLE, str(tmp_path / "disturbed"))
+
+    def begin(out, shards):
+        return subprocess.Popen([sys.executable, "-c", PROGRAM, resolved.path, shards, str(tmp_path / out)])
+
+    killed = begin("killed", "0-1")
+    while not (step_dir("generate_trajectories", "k1") / "shard-00000.json").exists():
+        assert killed.poll() is None
+        time.sleep(0.01)
+    killed.kill()
+    killed.wait()
+    assert not (tmp_path / "killed" / "store").exists()
+
+    at_once = [begin("first", "0-1"), begin("second", "0-1"), begin("other", "1-1")]
+    assert [process.wait() for process in at_once] == [0, 0, 0]
+    for name in ("first", "second"):
+        assert sha256_tree(tmp_path / name / "store") == sha256_tree(whole.path)
+    overlapping = tmp_path / "other" / "store" / "shard-00001.safetensors"
+    assert overlapping.read_bytes() == (Path(whole.path) / overlapping.name).read_bytes()

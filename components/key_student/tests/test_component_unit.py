@@ -6,18 +6,23 @@ from rats_train.files import read_json
 
 
 @pytest.fixture
-def artifacts(tmp_path):
+def artifacts(tmp_path, output):
     """A student and the log of its training, as far as a key looks."""
     for name, file in (("student", "model_index.json"), ("log", "metrics.jsonl")):
         (tmp_path / name).mkdir()
         (tmp_path / name / file).write_text("{}")
-    return dsl.Model(uri=str(tmp_path / "student")), dsl.Artifact(uri=str(tmp_path / "log"))
+    return (
+        dsl.Model(uri=str(tmp_path / "student")),
+        dsl.Artifact(uri=str(tmp_path / "log")),
+        output(dsl.Markdown, "summary"),
+    )
 
 
 def test_the_key_follows_what_is_judged(artifacts, tmp_path, workspace):
     key = key_student.python_func("k1", *artifacts)
     assert key == key_student.python_func("k1", *artifacts)
     assert len(key) == 24
+    assert f"From {tmp_path / 'student'}" in (tmp_path / "outputs" / "summary").read_text()
     assert key_student.python_func("k2", *artifacts) != key
     (tmp_path / "student" / "weights").write_text("other")
     assert key_student.python_func("k1", *artifacts) != key

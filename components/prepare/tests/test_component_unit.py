@@ -11,7 +11,8 @@ from rats_train.files import read_json
 
 def test_it_resolves_the_recipe_and_hands_out_its_keys(tiny_recipe, output, workspace):
     resolved, summary = output(dsl.Artifact, "resolved"), output(dsl.Markdown, "summary")
-    keys = prepare.python_func(str(tiny_recipe), ["training.steps=7"], resolved, summary)
+    *keys, shards = prepare.python_func(str(tiny_recipe), ["training.steps=7"], resolved, summary, trajectory_tasks=2)
+    assert shards == ["0-0", "1-1"]
     recipe = load_recipe(resolved.path)
     assert recipe.training.steps == 7
     assert recipe.method.alpha == 1.0

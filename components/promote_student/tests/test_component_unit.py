@@ -29,18 +29,18 @@ def promote(output, tmp_path):
         judged = {"model": "rats-emoji", "version": version, "opponent": opponent}
         write_json(tmp_path / "promotion" / "judged.json", judged)
         promote_student.python_func(dsl.Artifact(uri=str(tmp_path / "promotion")), summary)
-        return Path(summary.path).read_text()
+        return Path(summary.path).read_text().splitlines()[0]
 
     return promoted
 
 
 def test_it_moves_the_alias_and_says_who_was_before(promote, registry, workspace):
     registry.students.judged(registry.students.version(1), "promote")
-    assert promote(1, None) == "# rats-emoji version 1 is champion, the first\n"
+    assert promote(1, None) == "# rats-emoji version 1 is champion, the first"
     assert (registry.number(CHAMPION), registry.number(CHALLENGER)) == (1, None)
-    assert promote(2, 1) == "# rats-emoji version 2 is champion, after version 1\n"
+    assert promote(2, 1) == "# rats-emoji version 2 is champion, after version 1"
     assert registry.number(CHAMPION) == 2
-    assert promote(2, 1) == "# rats-emoji version 2 is the champion already\n"
+    assert promote(2, 1) == "# rats-emoji version 2 is the champion already"
     assert read_json(workspace / "steps" / "promote_student.json")["headline"].endswith("is the champion already")
 
 

@@ -21,7 +21,7 @@ def test_it_trains_a_stock_student_and_keeps_no_checkpoint(tiny_recipe, resolved
         output(dsl.Metrics, "metrics"),
     )
     store = dsl.Dataset(uri=str(tmp_path / "store"))
-    train_student.python_func("k1", resolved, store, dsl.TaskConfig(), student, log, curves, summary, metrics)
+    train_student.python_func("k1", resolved, [store], dsl.TaskConfig(), student, log, curves, summary, metrics)
     assert (Path(student.path) / "model_index.json").is_file()
     assert len((Path(log.path) / "metrics.jsonl").read_text().splitlines()) == 2
     result = json.loads((Path(log.path) / "result.json").read_text())

@@ -219,7 +219,7 @@ def train(resolved, store, output, key, config):
             (dsl.Metrics, "metrics"),
         ]
     ]
-    train_student.python_func(key, resolved, dsl.Dataset(uri=str(store)), config, *artifacts)
+    train_student.python_func(key, resolved, [dsl.Dataset(uri=str(store))], config, *artifacts)
     return Path(artifacts[0].path), artifacts[-1].metadata["final_loss"]
 
 

@@ -10,7 +10,8 @@ from mlflow import MlflowClient
 
 from components.shared.reward_files import fetch, keep
 from components.shared.reward_registry import RewardRegistry
-from components.shared.tracker import tracker, without_password
+from components.shared.tracker import tracker
+from components.shared.tracker_address import without_password
 from rats_train.errors import RetryableError, UserError
 from rats_train.files import sha256_tree
 from rats_train.rewards.clip import ClipReward

@@ -130,6 +130,40 @@ def test_two_processes_with_one_key_do_the_work_once(run, tmp_path):
     assert (tmp_path / "a").read_text() == (tmp_path / "b").read_text() == "first"
 
 
+SLOW_WRITER = """
+import sys, time
+from pathlib import Path
+from components.shared.step import run_step
+
+def work(folder, progress):
+    for name in ("a", "b", "c"):
+        if not (folder / name).exists():
+            (folder / name).write_text(name * 9)
+            time.sleep(float(sys.argv[2]))
+
+run_step("draw", "k1", work, {".": sys.argv[1]}, resumes=sys.argv[3] == "resumes")
+"""
+
+
+@pytest.mark.parametrize("how", ["resumes", "begins again"])
+def test_killed_retried_and_run_twice_at_once_it_leaves_one_complete_output(run, tmp_path, how):
+    def begin(target, seconds):
+        return subprocess.Popen([sys.executable, "-c", SLOW_WRITER, str(tmp_path / target), str(seconds), how])
+
+    killed = begin("killed", 60)
+    wait_for(step_dir("draw", "k1") / "a")
+    killed.kill()
+    killed.wait()
+    assert not is_done("draw", "k1", tmp_path)
+    assert not (tmp_path / "killed").exists()
+
+    both = [begin("first", 0.2), begin("second", 0.2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert is_done("draw", "k1", tmp_path)
+    for target in ("first", "second"):
+        assert {path.name: path.read_text() for path in (tmp_path / target).glob("?")} == {c: c * 9 for c in "abc"}
+
+
 def test_a_step_ends_with_the_runner_that_started_it(run, tmp_path, monkeypatch):
     runner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     monkeypatch.setenv(RUNNER_VARIABLE, str(runner.pid))

@@ -12,6 +12,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from components.image import BASE_IMAGE
 from components.shared.keys import STEPS as KEYED
 from pipelines.compiled import PIPELINES, compile_pipeline
+from pipelines.parameters import SHARED
 from pipelines.plan import FEEDS
 from pipelines.preflight import check_pipeline
 from pipelines.runs import STEPS
@@ -19,9 +20,16 @@ from rats_train.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def documents(tmp_path_factory):
-    path = compile_pipeline(tmp_path_factory.mktemp("compiled") / "folder" / "pipeline.yaml")
-    return list(yaml.safe_load_all(path.read_text()))
+def all_documents(tmp_path_factory):
+    """Both documents of every pipeline, by name."""
+    folder = tmp_path_factory.mktemp("compiled") / "folder"
+    paths = {name: compile_pipeline(folder / f"{name}.yaml", name) for name in PIPELINES}
+    return {name: list(yaml.safe_load_all(path.read_text())) for name, path in paths.items()}
+
+
+@pytest.fixture(scope="module")
+def documents(all_documents):
+    return all_documents["train_and_deploy"]
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +48,49 @@ def parse(document):
     return json_format.ParseDict(document, pipeline_spec_pb2.PipelineSpec())
 
 
-def test_the_schema_accepts_it_and_would_refuse_an_unknown_field(compiled):
-    assert parse(compiled).pipeline_info.name == "train-and-deploy"
+def steps(spec):
+    """The tasks that the exit handler waits for."""
+    return spec["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_schema_accepts_it_and_would_refuse_an_unknown_field(all_documents, name):
+    spec = all_documents[name][0]
+    assert parse(spec).pipeline_info.name == name.replace("_", "-")
     with pytest.raises(json_format.ParseError, match="planted"):
-        parse(compiled | {"planted": 1})
+        parse(planted(spec, lambda spec: steps(spec)["prepare"].update(planted=1)))
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_the_end_is_reported_whatever_it_is(all_documents, name):
+    tasks = all_documents[name][0]["root"]["dag"]["tasks"]
+    assert set(tasks) == {"exit-handler-1", "report-end"}
+    assert tasks["report-end"]["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
+    given = tasks["report-end"]["inputs"]["parameters"]
+    assert given["status"] == {"taskFinalStatus": {"producerTask": "exit-handler-1"}}
+    assert ("reward" in given) is (name == "retrain_on_new_reward")
+
+
+def test_the_trajectories_fan_out_over_what_prepare_dealt(compiled):
+    drawing = steps(compiled)["draw-trajectories"]["inputs"]["parameters"]
+    assert drawing["shards"]["taskOutputParameter"] == {"producerTask": "prepare", "outputParameterKey": "shards"}
+    loop = compiled["components"]["comp-draw-trajectories"]["dag"]["tasks"]["for-loop-1"]
+    assert loop["parameterIterator"]["items"]["inputParameter"].endswith("--shards")
+    assert "iteratorPolicy" not in loop
+    assert compiled["components"]["comp-train-student"]["inputDefinitions"]["artifacts"]["trajectories"][
+        "isArtifactList"
+    ]
+
+
+def test_steps_in_loops_and_conditions_are_given_gpus_too(compiled):
+    for step in ("generate-trajectories", "train-student", "evaluate-rewards", "promotion-gate", "smoke-test"):
+        resources = compiled["deploymentSpec"]["executors"][f"exec-{step}"]["container"]["resources"]
+        assert "gpus_per_node" in resources["accelerator"]["resourceCount"]
+    for group in ("for-loop-1", "condition-3"):
+        assert (
+            "pipelinechannel--gpus_per_node"
+            in compiled["components"][f"comp-{group}"]["inputDefinitions"]["parameters"]
+        )
 
 
 def test_every_step_runs_our_image_by_digest_and_installs_nothing(compiled):
@@ -62,11 +109,21 @@ def test_conditions_compare_with_bare_tokens_only(compiled):
 
 
 def test_prepare_is_never_cached_and_everything_else_has_a_key(compiled):
-    tasks = compiled["root"]["dag"]["tasks"]
+    tasks = steps(compiled)
     assert not tasks["prepare"].get("cachingOptions", {}).get("enableCache")
     inputs = {name: spec.get("inputDefinitions", {}) for name, spec in compiled["components"].items()}
     for step in KEYED:
         assert "key" in inputs[f"comp-{step.replace('_', '-')}"]["parameters"]
+
+
+def test_what_no_key_holds_is_never_cached(all_documents):
+    """Paths of a recipe, who is champion, what lies at an address, and how this very run ended."""
+    uncached = set()
+    for spec, _ in all_documents.values():
+        graphs = [spec["root"], *(each for each in spec["components"].values() if "dag" in each)]
+        tasks = {name: task for graph in graphs for name, task in graph["dag"]["tasks"].items()}
+        uncached |= {name for name, task in tasks.items() if task.get("cachingOptions") == {}}
+    assert uncached == {"prepare", "key-student", "promotion-gate", "promote-student", "report", "report-end"}
 
 
 def test_the_docstring_numbers_the_steps_that_run():
@@ -75,7 +132,7 @@ def test_the_docstring_numbers_the_steps_that_run():
     numbered = re.findall(r"^ *(\d+)\. ", train_and_deploy.description, re.MULTILINE)
     assert numbered == [str(number + 1) for number in range(len(STEPS))]
     assert tuple(FEEDS) == STEPS
-    assert tuple(step for step in STEPS if step not in ("prepare", "promote_student")) == KEYED
+    assert tuple(step for step in STEPS if step not in ("prepare", "promote_student", "report_end")) == KEYED
 
 
 def test_every_step_shares_the_workspace_and_knows_the_tracker(options):
@@ -101,22 +158,18 @@ def test_the_training_is_given_what_its_task_is_given(compiled, options):
     assert {"RESOURCES", "KUBERNETES_VOLUMES", "ENV", "KUBERNETES_TOLERATIONS"} <= {each["field"] for each in passed}
 
 
-def test_every_parameter_is_described_for_the_form(compiled):
-    for name, parameter in compiled["root"]["inputDefinitions"]["parameters"].items():
-        assert parameter.get("description"), name
+@pytest.mark.parametrize("name", PIPELINES)
+def test_every_parameter_is_described_for_the_form(all_documents, name):
+    parameters = all_documents[name][0]["root"]["inputDefinitions"]["parameters"]
+    for parameter, described in parameters.items():
+        assert described.get("description"), parameter
+    assert parameters["recipe"]["description"] == SHARED["recipe"]
 
 
-def test_the_pipeline_of_the_trigger_is_the_same_pipeline(tmp_path, compiled):
-    path = compile_pipeline(tmp_path / "retrain.yaml", "retrain_on_new_reward")
-    retrain = next(yaml.safe_load_all(path.read_text()))
-    assert set(PIPELINES) == {"train_and_deploy", "evaluate_only", "retrain_on_new_reward"}
-    executors = retrain["deploymentSpec"]["executors"]
-    assert executors.pop("exec-report-retraining")["container"]["image"] == BASE_IMAGE
+def test_the_pipeline_of_the_trigger_is_the_same_pipeline(all_documents, compiled):
+    retrain = all_documents["retrain_on_new_reward"][0]
     assert retrain["deploymentSpec"] == compiled["deploymentSpec"]
-    ending = retrain["root"]["dag"]["tasks"]["report-retraining"]
-    assert ending["triggerPolicy"]["strategy"] == "ALL_UPSTREAM_TASKS_COMPLETED"
-    nested = retrain["components"]["comp-train-and-deploy"]["dag"]["tasks"]
-    assert nested == compiled["root"]["dag"]["tasks"]
+    assert retrain["components"] == compiled["components"]
     assert "defaultValue" not in retrain["root"]["inputDefinitions"]["parameters"]["reward"]
 
 
@@ -136,12 +189,12 @@ def executor(spec):
         (lambda spec: executor(spec).update(image="rats:latest"), "report names its image without a digest"),
         (lambda spec: executor(spec)["command"].append("pip install x"), "report installs packages"),
         (
-            lambda spec: spec["components"]["comp-condition-2"]["inputDefinitions"]["parameters"].clear(),
-            "package-student asks for pipelinechannel--prepare-package_student, which KFP does not hand",
+            lambda spec: spec["components"]["comp-condition-3"]["inputDefinitions"]["parameters"].clear(),
+            "package-student asks for pipelinechannel--prepare-package_student, which KFP does not hand down",
         ),
-        (lambda spec: spec["root"]["dag"]["tasks"]["report"].update(retryPolicy={}), "report is retried whatever"),
+        (lambda spec: steps(spec)["report"].update(retryPolicy={}), "report is retried whatever"),
         (
-            lambda spec: spec["root"]["dag"]["tasks"]["report"].update(triggerPolicy={"condition": "x == 'it is'"}),
+            lambda spec: steps(spec)["report"].update(triggerPolicy={"condition": "x == 'it is'"}),
             'compares with "it is"',
         ),
         (

@@ -1,60 +1,42 @@
-"""A step of the compiled YAML, run as KFP's launcher runs it: its own command, in a clean process, from JSON alone.
-
-What the launcher does around it (downloading and uploading artifacts) is left out: the artifacts lie in a folder here.
-"""
-
-import json
-import os
-import subprocess
-import sys
+"""Steps of the compiled YAML, run as KFP's launcher runs them; the whole pipeline is in tests/e2e/test_launcher.py."""
 
 import pytest
 import yaml
+from mlflow import MlflowClient
 
 from components.shared.code import ROOT
 from components.shared.keys import STEPS, step_keys
 from pipelines.compiled import compile_pipeline
 from rats_train.config import load_recipe
-
-
-@pytest.fixture(scope="module")
-def spec(tmp_path_factory):
-    return next(yaml.safe_load_all(compile_pipeline(tmp_path_factory.mktemp("yaml") / "pipeline.yaml").read_text()))
+from tests.kfp_launcher import Launcher, TaskFailedError
+from tests.tracked_students import empty_tracker  # noqa: F401
 
 
 @pytest.fixture
-def launch(spec, tmp_path):
-    """A function that runs a step with parameters and returns its output parameters and the folder of its artifacts."""
-
-    def run(step, parameters):
-        component = spec["components"][f"comp-{step}"]
-        outputs = component.get("outputDefinitions", {})
-        artifacts = {
-            name: {"artifacts": [{"name": name, "type": kind["artifactType"], "uri": str(tmp_path / name)}]}
-            for name, kind in outputs.get("artifacts", {}).items()
-        }
-        files = {name: {"outputFile": str(tmp_path / f"{name}.txt")} for name in outputs.get("parameters", {})}
-        written = tmp_path / "executor_output.json"
-        values = {
-            "inputs": {"parameterValues": parameters, "parameters": parameters},
-            "outputs": {"artifacts": artifacts, "parameters": files, "outputFile": str(written)},
-        }
-        container = spec["deploymentSpec"]["executors"][f"exec-{step}"]["container"]
-        # Only what the image sets; nothing of the process that tests.
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "RATS_WORKSPACE": str(tmp_path / "work")}
-        words = [*container["command"], *container["args"]]
-        resolved = [word.replace("{{$}}", json.dumps(values)).replace("python3", sys.executable) for word in words]
-        done = subprocess.run(resolved, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
-        return json.loads(written.read_text()).get("parameterValues", {}), tmp_path
-
-    return run
+def launcher(tmp_path, empty_tracker):  # noqa: F811
+    document = compile_pipeline(tmp_path / "pipeline.yaml").read_text()
+    tracker = f"sqlite:///{tmp_path}/mlflow.db"
+    (tmp_path / "mlflow.db").write_bytes(empty_tracker.read_bytes())
+    environment = {"PYTHONPATH": str(ROOT), "RATS_WORKSPACE": str(tmp_path / "work"), "MLFLOW_TRACKING_URI": tracker}
+    return Launcher(next(yaml.safe_load_all(document)), tmp_path / "launched", environment)
 
 
-def test_the_first_step_hands_out_what_the_local_run_hands_out(launch):
+def test_the_first_step_hands_out_what_the_local_run_hands_out(launcher):
     overrides = ["training.steps=7"]
-    keys, folder = launch("prepare", {"recipe": "emoji", "overrides": overrides, "force": ""})
+    given = {"recipe": "emoji", "overrides": overrides, "force": "", "trajectory_tasks": 3.0}
+    made = launcher.run_step("prepare", given)
     expected = load_recipe("emoji", overrides)
-    assert keys == step_keys(expected)
-    assert tuple(keys) == STEPS
-    assert load_recipe(str(folder / "resolved")) == expected
+    assert made.parameters.pop("shards") == ["0-1", "2-4", "5-7"]
+    assert made.parameters == step_keys(expected)
+    assert tuple(made.parameters) == STEPS
+    assert load_recipe(made.artifacts["resolved"][0]["uri"]) == expected
+
+
+def test_a_pipeline_that_fails_is_reported(launcher):
+    with pytest.raises(TaskFailedError, match="prepare: status 2"):
+        launcher.run({"recipe": "emojy"})
+    assert launcher.ended == ["prepare", "report-end"]
+    assert "prepare: No recipe emojy" in (launcher.folder / "report-end" / "summary").read_text()
+    client = MlflowClient(launcher.environment["MLFLOW_TRACKING_URI"])
+    [run] = client.search_runs([client.get_experiment_by_name("rats-pipelines").experiment_id])
+    assert run.info.status == "FAILED"

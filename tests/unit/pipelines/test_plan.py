@@ -177,7 +177,7 @@ def test_the_plan_says_what_is_reused(recipe, tmp_path, monkeypatch):
     assert "unchanged, will be reused" not in shown()
     monkeypatch.setenv(WORKSPACE_VARIABLE, str(tmp_path))
     key = step_keys(recipe())["generate_trajectories"]
-    run_step("generate_trajectories", key, lambda folder, progress: (folder / "store").touch(), {})
+    run_step("generate_trajectories", f"{key}-0-3", lambda folder, progress: (folder / "store").touch(), {})
     row = next(line for line in shown().splitlines() if line.strip().startswith("generate_trajectories"))
     assert key[:8] in row
     assert "unchanged, will be reused" in row

@@ -112,7 +112,7 @@ def test_clock(seconds, said):
 
 def test_steps_are_in_the_order_of_the_pipeline():
     assert STEPS[0] == "prepare"
-    assert STEPS[-1] == "report"
+    assert STEPS[-2:] == ("report", "report_end")
 
 
 @pytest.mark.parametrize("terminal", [True, False])

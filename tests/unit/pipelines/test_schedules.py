@@ -50,7 +50,12 @@ def test_the_cache_cannot_make_a_scheduled_run_hollow(apply, kfp):
     [run] = kfp.things["recurringruns"]
     assert "pipeline_version_reference" not in run
     spec = run["pipeline_spec"].get("pipeline_spec", run["pipeline_spec"])
-    assert not spec["root"]["dag"]["tasks"]["prepare"].get("cachingOptions", {}).get("enableCache")
+    [prepared] = [each["dag"]["tasks"]["prepare"] for each in spec["components"].values() if "prepare" in tasks(each)]
+    assert not prepared.get("cachingOptions", {}).get("enableCache")
+
+
+def tasks(component):
+    return component.get("dag", {}).get("tasks", {})
 
 
 def test_a_second_apply_changes_nothing(apply, kfp):

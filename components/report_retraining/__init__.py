@@ -1,1 +1,0 @@
-"""Say how a retraining ended."""
