@@ -47,3 +47,14 @@ def pipelines(
 
     for file in write_resources(folder, namespace):
         console.print(f"Wrote {file}.", soft_wrap=True)
+
+
+@cluster.command(epilog="Example: [bold]RATS_KEYS=keys rats cluster keys[/bold]")
+def keys() -> None:
+    """Make the keys that packages and pictures are signed with, where there are none, for the cluster's secrets."""
+    from serving.gateway.provenance import Signer
+    from serving.keys import key_folder, signing_keys
+
+    signing_keys()
+    Signer()
+    console.print(f"The keys are in {key_folder()}: docs/production.md tells which secret holds which.", soft_wrap=True)
