@@ -76,7 +76,12 @@ def service(module, arguments, health, log, **environment):
 @pytest.fixture
 def mlflow_url(tmp_path, monkeypatch):
     url = f"http://127.0.0.1:{(port := free_port())}"
-    store = ["--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db", "--artifacts-destination", tmp_path / "artifacts"]
+    store = [
+        "--backend-store-uri",
+        f"sqlite:///{tmp_path}/mlflow.db",
+        "--artifacts-destination",
+        tmp_path / "artifacts",
+    ]
     arguments = ["server", "--port", port, "--workers", 1, *store]
     key = {"MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": Fernet.generate_key().decode()}
     with service("mlflow", arguments, f"{url}/health", tmp_path / "mlflow.log", **SERVER, **key):

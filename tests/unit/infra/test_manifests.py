@@ -1,4 +1,4 @@
-"""Manifests say only what Kubernetes knows, are safe by the same few rules, and fit together, as kustomize builds them."""
+"""Overlays as kustomize builds them: they say only what Kubernetes knows, are safe by a few rules, and fit together."""
 
 import copy
 import re
@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from components.shared.code import ROOT
 from components.train_student.train_job import API_VERSION
+from pipelines.cli import app
 from pipelines.cluster import ENVIRONMENT, KEYS, SIGNING_KEY, WORKSPACE
 from pipelines.cluster_check import ACCOUNT
 from pipelines.trigger.settings import read_settings
@@ -55,6 +57,9 @@ def pods(manifests):
     for each in of_kind(manifests, "Deployment", "StatefulSet"):
         template = each["spec"]["template"]
         yield name(each), template["metadata"]["labels"], template["spec"]
+    for each in of_kind(manifests, "CronJob"):
+        template = each["spec"]["jobTemplate"]["spec"]["template"]
+        yield name(each), template["metadata"]["labels"], template["spec"]
     for each in of_kind(manifests, "InferenceService"):
         for spec in (each["spec"]["predictor"], *(canary["predictor"] for canary in each["spec"].get("canary", []))):
             yield name(each), spec["labels"], spec
@@ -78,7 +83,7 @@ def unsafe(spec):
             found.append("may become more than it is")
         if not container["resources"]["limits"].get("memory"):
             found.append("may take all memory")
-        if "readinessProbe" not in container:
+        if "readinessProbe" not in container and spec.get("restartPolicy") != "Never":
             found.append("is asked for before it is ready")
         if not re.fullmatch(r"\S+@sha256:[0-9a-f]{64}", container["image"]):
             found.append(f"runs {container['image']}, whatever that is today")
@@ -164,11 +169,17 @@ def test_a_planted_wrong_field_is_caught(kind, path, value, said):
 )
 def test_a_pod_that_was_made_unsafe_is_caught(path, value, said):
     for _, _, spec in pods(built("prod")):
+        if spec.get("restartPolicy") == "Never" and path[-1] == "readinessProbe":
+            continue  # nobody asks it for anything
         assert said in str(unsafe(changed(spec, path, value)))
 
 
 SOURCES = {"secretRef": "Secret", "secretKeyRef": "Secret", "secret": "Secret", "configMap": "ConfigMap"}
-SOURCES |= {"configMapRef": "ConfigMap", "configMapKeyRef": "ConfigMap", "persistentVolumeClaim": "PersistentVolumeClaim"}
+SOURCES |= {
+    "configMapRef": "ConfigMap",
+    "configMapKeyRef": "ConfigMap",
+    "persistentVolumeClaim": "PersistentVolumeClaim",
+}
 
 
 def references(node):
@@ -198,7 +209,9 @@ def test_everything_that_is_named_is_there(manifests):
 
 def test_services_policies_and_budgets_select_pods_that_there_are(manifests):
     labels = [labels for _, labels, _ in pods(manifests)]
-    ports = {each.get("name") for _, _, spec in pods(manifests) for c in spec["containers"] for each in c["ports"]}
+    ports = {
+        each.get("name") for _, _, spec in pods(manifests) for c in spec["containers"] for each in c.get("ports", [])
+    }
 
     def selects(wanted):
         return any(wanted.items() <= found.items() for found in labels)
@@ -237,7 +250,9 @@ def test_the_canary_is_the_stable_endpoint_but_for_its_folder():
     [endpoint] = of_kind(built("prod"), "InferenceService")
     assert endpoint["spec"]["predictor"]["maxReplicas"] > endpoint["spec"]["predictor"]["minReplicas"]
     [canary] = endpoint["spec"]["canary"]
-    [one], [other] = canary["predictor"]["containers"], copy.deepcopy(endpoint["spec"]["predictor"]["containers"])
+    [one], [other] = (
+        copy.deepcopy(each["containers"]) for each in (canary["predictor"], endpoint["spec"]["predictor"])
+    )
     paths = [mount.pop("subPath") for each in (one, other) for mount in each["volumeMounts"] if "subPath" in mount]
     assert paths == ["models-canary", "models"]
     one["readinessProbe"].pop("initialDelaySeconds", None)
@@ -265,10 +280,24 @@ def test_the_role_asks_for_what_the_code_does_and_no_more(manifests):
     }
 
 
+def test_what_is_deployed_is_what_the_endpoint_serves():
+    [job] = of_kind(built("prod"), "CronJob")
+    [container] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert CliRunner().invoke(app, [container["args"][1], "--help"]).exit_code == 0
+    [endpoint] = of_kind(built("prod"), "InferenceService")
+    served = [endpoint["spec"]["canary"][0]["predictor"], endpoint["spec"]["predictor"]]
+    folders = [
+        mount["subPath"] for each in served for mount in each["containers"][0]["volumeMounts"] if "subPath" in mount
+    ]
+    assert container["args"][2:] == [f"{WORKSPACE}/{folder}" for folder in folders]
+
+
 def test_names_are_those_that_the_pipeline_uses(manifests):
     there = {name(each) for each in manifests}
     assert {f"ConfigMap-{ENVIRONMENT}", "PersistentVolumeClaim-rats-workspace"} <= there
-    mounts = [mount for _, _, spec in pods(manifests) for c in spec["containers"] for mount in c.get("volumeMounts", [])]
+    mounts = [
+        mount for _, _, spec in pods(manifests) for c in spec["containers"] for mount in c.get("volumeMounts", [])
+    ]
     assert KEYS in {mount["mountPath"] for mount in mounts}
     assert WORKSPACE == "/workspace"
 
