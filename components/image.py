@@ -1,6 +1,12 @@
 """The one place that names the container image of every component.
 
-A release build replaces the digest. A digest, never a tag: KFP's cache and every audit go by the image reference.
+`infra/docker/release.sh` writes its digest here. A container cannot hold its own digest, so there the environment names
+it: the trigger, which compiles a pipeline, and the training step, which starts pods, run what they run in.
+A digest, never a tag: KFP's cache and every audit go by the image reference.
 """
 
-BASE_IMAGE = "ghcr.io/rats/rats-train-python@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+import os
+
+IMAGE_VARIABLE = "RATS_TRAIN_IMAGE"
+RELEASED = "ghcr.io/rats/rats-train@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+BASE_IMAGE = os.environ.get(IMAGE_VARIABLE, RELEASED)

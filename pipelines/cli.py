@@ -151,6 +151,18 @@ def switch(
     console.print(f"{model} version {version} is verified, and the one to serve.")
 
 
+@app.command(epilog="Example: [bold]rats deploy models-canary models[/bold]")
+def deploy(
+    source: Annotated[Path, typer.Argument(help="Model repository with the student to serve.", exists=True)],
+    repo: Annotated[Path, typer.Argument(help="Model repository that is served; made if missing.")],
+) -> None:
+    """Bring the student of one model repository into another and serve it there; a running endpoint follows."""
+    from serving.promotion import deploy as deploy_students
+
+    for package in deploy_students(source, repo):
+        console.print(f"{package.model} version {package.version} is verified, and the one to serve in {repo}.")
+
+
 @app.command(epilog="Example: [bold]rats serve --port 8080[/bold]")
 def serve(
     repo: Annotated[Path | None, typer.Option(help="Model repository; the champion's if not given.")] = None,

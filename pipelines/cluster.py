@@ -6,6 +6,8 @@ None of it has an effect in KFP's local runner, so the pipeline object stays one
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
+from components.image import BASE_IMAGE, IMAGE_VARIABLE
+
 # Where the image (infra/docker) lets RATS_WORKSPACE and RATS_KEYS point.
 WORKSPACE, KEYS = "/workspace", "/keys"
 ENVIRONMENT = "rats-environment"
@@ -14,10 +16,11 @@ _GPU = "nvidia.com/gpu"
 
 
 def on_cluster(claim: str, *tasks: PipelineTask) -> None:
-    """Let steps share the ReadWriteMany claim ``claim``, and know where MLflow is."""
+    """Let steps share the ReadWriteMany claim ``claim``, and know where MLflow is and what image they run in."""
     for task in tasks:
         kubernetes.mount_pvc(task, pvc_name=claim, mount_path=WORKSPACE)
         kubernetes.use_config_map_as_env(task, ENVIRONMENT, {"MLFLOW_TRACKING_URI": "MLFLOW_TRACKING_URI"})
+        task.set_env_variable(IMAGE_VARIABLE, BASE_IMAGE)
 
 
 def with_gpus(gpus: str, memory: str, *tasks: PipelineTask) -> None:

@@ -15,11 +15,13 @@ from pipelines.doctor import Finding
 from rats_train.errors import RetryableError
 
 BASE = "apply infra/kubernetes (docs/production.md)"
-WORKSPACE_CLAIM, ACCOUNT, GPU = "rats-workspace", "pipeline-runner", "nvidia.com/gpu"
+WORKSPACE_CLAIM, ACCOUNT, ROLE, GPU = "rats-workspace", "pipeline-runner", "rats-train-jobs", "nvidia.com/gpu"
 # What a namespace has to hold: kind in the API's path, name, what it is for.
 NAMED = (
     ("configmaps", ENVIRONMENT, BASE),
     ("serviceaccounts", ACCOUNT, "install Kubeflow Pipelines, or bind the Role to the account that runs its steps"),
+    ("configmaps", "rats-public-key", "make it from signing.pub.pem (docs/production.md)"),
+    ("secrets", "rats-endpoint", "make it with the endpoint's API keys and its key for pictures (docs/production.md)"),
     ("secrets", SIGNING_KEY, "make it from signing.pem and signing.pub.pem (docs/production.md)"),
     ("secrets", "rats-mlflow", "make it with the addresses and keys of PostgreSQL and S3 (docs/production.md)"),
     ("secrets", "rats-webhook", "make it with the secret of MLflow's webhook (docs/production.md)"),
@@ -71,6 +73,12 @@ def check_cluster(api: client.ApiClient, namespace: str) -> list[Finding]:
         *(
             partial(_present, reads, f"{kind[:-1]} {name}", f"{space}/{kind}/{name}", cure)
             for kind, name, cure in NAMED
+        ),
+        lambda: _present(
+            reads,
+            f"rolebinding {ROLE}",
+            f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings/{ROLE}",
+            BASE,
         ),
         lambda: _gpus(reads),
     ]

@@ -1,5 +1,6 @@
 """`rats cluster`: the cluster that pipelines run on."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,11 +11,6 @@ from rats_train.errors import UserError
 cluster = typer.Typer(help="The Kubeflow cluster that pipelines run on.", no_args_is_help=True)
 
 console = Console()
-
-
-@cluster.callback()
-def group() -> None:
-    """With this, one command alone stays `rats cluster check`."""
 
 
 @cluster.command(epilog="Example: [bold]rats cluster check --namespace rats[/bold]")
@@ -39,3 +35,26 @@ def check(
     if any(finding.cure for finding in findings):
         raise typer.Exit(1)
     console.print("\nAll is well.")
+
+
+@cluster.command(epilog="Example: [bold]rats cluster pipelines gitops/pipelines --namespace kubeflow[/bold]")
+def pipelines(
+    folder: Annotated[Path, typer.Argument(help="Folder to write, made if missing; a GitOps tool applies it.")],
+    namespace: Annotated[str | None, typer.Option(help="Namespace of the resources, where not the tool's own.")] = None,
+) -> None:
+    """Write all pipelines as resources of Kubernetes, for a KFP that keeps its pipelines there."""
+    from pipelines.compiled import write_resources
+
+    for file in write_resources(folder, namespace):
+        console.print(f"Wrote {file}.", soft_wrap=True)
+
+
+@cluster.command(epilog="Example: [bold]RATS_KEYS=keys rats cluster keys[/bold]")
+def keys() -> None:
+    """Make the keys that packages and pictures are signed with, where there are none, for the cluster's secrets."""
+    from serving.gateway.provenance import Signer
+    from serving.keys import key_folder, signing_keys
+
+    signing_keys()
+    Signer()
+    console.print(f"The keys are in {key_folder()}: docs/production.md tells which secret holds which.", soft_wrap=True)

@@ -141,6 +141,22 @@ def package_student(
         return version_dir
 
 
+def add_version(version_dir: Path, out_repo: Path, public_key: Path) -> Path:
+    """Make a packaged version of another repository the next of its model in `out_repo`; returns its folder.
+
+    The same content is the version that it already is. A version appears whole or not at all, and is not served by that.
+
+    Raises:
+        UserError: it is not what was signed.
+    """
+    package = verify_version(version_dir, public_key)
+    with _staging(out_repo) as staging:
+        shutil.copytree(version_dir, staging, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        model_dir = out_repo / package.model
+        model_dir.mkdir(exist_ok=True)
+        return _same_version(model_dir, staging, public_key) or _publish(staging, model_dir)
+
+
 def verify_package(version_dir: Path, public_key: Path | None = None) -> Package:
     """`verify_version`, and that the model's `config.pbtxt` is one that this release writes.
 

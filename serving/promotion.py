@@ -13,7 +13,17 @@ from typing import Any
 
 from rats_train.errors import UserError
 from rats_train.files import atomic_write_text
-from serving.package import Package, read_config, served_version, verify_version, versions, write_config
+from serving.keys import trusted_key
+from serving.package import (
+    Package,
+    add_version,
+    find_packages,
+    read_config,
+    served_version,
+    verify_version,
+    versions,
+    write_config,
+)
 from serving.protocol import ModelConfig
 
 _HISTORY = "promotions.jsonl"
@@ -35,6 +45,22 @@ def promote(repo: Path, version: int, *, model: str = "student", public_key: Pat
     if before != version:
         _serve(package, before, "promoted")
     return package
+
+
+def deploy(source: Path, repo: Path, *, public_key: Path | None = None) -> list[Package]:
+    """Let what the model repository `source` serves be served by `repo` from now on; returns the versions there.
+
+    Done twice, it changes nothing.
+
+    Raises:
+        UserError: `source` holds no student, or one that is not what was signed; what was served stays.
+    """
+    public_key = public_key or trusted_key()
+    deployed = []
+    for package in find_packages(source, public_key):
+        version = add_version(package.path, repo, public_key)
+        deployed.append(promote(repo, int(version.name), model=package.model, public_key=public_key))
+    return deployed
 
 
 def roll_back(repo: Path, *, model: str = "student", public_key: Path | None = None) -> Package:

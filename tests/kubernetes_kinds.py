@@ -1,10 +1,13 @@
 """Whether a manifest is one that Kubernetes knows, field by field, by the types of its own client.
 
-The API server drops or refuses what it does not know; the client's classes name every field of every kind and its type.
+The API server drops or refuses what it does not know; the client's classes name every field of every kind and its type,
+and refuse to be made without a field that must be there.
 """
 
+import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from kubernetes import client
@@ -13,8 +16,23 @@ _PLAIN = {"str": str, "int": int, "bool": bool, "float": (int, float)}
 
 
 def wrong_fields(manifest: dict[str, Any]) -> list[str]:
-    """What Kubernetes does not know in the manifest, each with its place."""
-    return list(_walk(manifest, _class_of(manifest), manifest["kind"]))
+    """What Kubernetes does not know in the manifest, each with its place; then the first thing that it misses."""
+    return list(_walk(manifest, _class_of(manifest), manifest["kind"])) or _missing(manifest)
+
+
+def _missing(manifest: dict[str, Any]) -> list[str]:
+    try:
+        client.ApiClient().deserialize(_Answer(json.dumps(manifest)), _class_of(manifest))
+    except ValueError as error:
+        return [f"{manifest['kind']}: {error}"]
+    return []
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What the client reads an object from."""
+
+    data: str
 
 
 def _class_of(manifest: dict[str, Any]) -> str:

@@ -11,9 +11,9 @@ from pipelines.cli import app
 from rats_train.errors import UserError
 
 COMMANDS = (
-    *("plan", "run", "status", "evaluate", "package", "serve", "switch", "world build", "compile", "doctor"),
+    *("plan", "run", "status", "evaluate", "package", "serve", "switch", "deploy", "world build", "compile", "doctor"),
     *("reward register", "reward list", "reward serve", "reward convert", "vote", "promote", "rollback"),
-    *("schedule apply", "trigger serve", "cluster check"),
+    *("schedule apply", "trigger serve", "cluster check", "cluster pipelines", "cluster keys"),
     *("verify-image", "keys add", "keys list", "keys revoke"),
 )
 

@@ -6,7 +6,7 @@ import pytest
 from rats_train.errors import UserError
 from serving.keys import signing_keys
 from serving.package import find_packages, package_student
-from serving.promotion import promote, roll_back, served, withdraw
+from serving.promotion import deploy, promote, roll_back, served, withdraw
 from serving.protocol import ModelConfig
 
 
@@ -97,3 +97,26 @@ def test_a_config_that_names_a_missing_version_says_what_to_promote(repo, public
     shutil.rmtree(repo / "student/1")
     with pytest.raises(UserError, match="is to serve version 1, which is not there: `rats switch` to one of 2, 3"):
         find_packages(repo, public)
+
+
+def test_a_student_is_brought_into_another_repository_and_served_there(repo, public, tmp_path):
+    promote(repo, 3, public_key=public)
+    (first,) = deploy(repo, tmp_path / "served", public_key=public)
+    assert (first.version, served(tmp_path / "served/student")) == (1, 1)
+    assert first.hints == find_packages(repo, public)[0].hints
+    promote(repo, 2, public_key=public)
+    assert [deploy(repo, tmp_path / "served", public_key=public)[0].version for _ in range(2)] == [2, 2]
+    assert served(tmp_path / "served/student") == 2
+    assert roll_back(tmp_path / "served", public_key=public).version == 1
+    assert sorted(path.name for path in (tmp_path / "served").iterdir()) == ["student"]
+
+
+def test_a_changed_byte_is_brought_nowhere(repo, public, tmp_path):
+    deploy(repo, tmp_path / "served", public_key=public)
+    promote(repo, 2, public_key=public)
+    with (repo / "student/2/canary.png").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(UserError, match=r"canary\.png"):
+        deploy(repo, tmp_path / "served", public_key=public)
+    assert served(tmp_path / "served/student") == 1
+    assert len(list((tmp_path / "served").iterdir())) == 1
