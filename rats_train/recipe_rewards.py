@@ -24,7 +24,7 @@ def reward_kinds() -> list[str]:
 
 
 def _is_kind(kind: str) -> str:
-    if kind not in (kinds := reward_kinds()):
+    if kind not in BUILT_IN and kind not in (kinds := reward_kinds()):
         near = difflib.get_close_matches(kind, kinds, n=1)
         hint = f"perhaps {near[0]} is meant, one of" if near else "it must be one of"
         raise ValueError(f"there is no kind {kind} of reward; {hint} {', '.join(kinds)}")

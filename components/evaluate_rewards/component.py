@@ -4,7 +4,9 @@
 
 The result, the training curves and the student (as a version of the registered model `rats-<recipe>`) go into MLflow:
 into the run that `MLFLOW_RUN_ID` names, otherwise into one of our own at `MLFLOW_TRACKING_URI` or in
-`<workspace>/mlflow.db`. The same content is entered once.
+`<workspace>/mlflow.db`: metrics by step and by budget, the pictures and the page, and two tables of MLflow's own, every
+kind of prompt (`evaluation/categories.json`) and the worst prompts with their pictures (`evaluation/worst.json`). The
+same content is entered once.
 """
 
 from kfp import dsl
