@@ -123,6 +123,7 @@ def test_a_run_that_is_killed_while_training_resumes_and_ends_the_same(rats, fir
 def run_pipeline(first, monkeypatch, tmp_path):
     """A function that runs one of the pipelines in the workspace of the first run; returns its run's folder."""
     monkeypatch.setenv("RATS_CACHE", str(tmp_path / "machine"))
+    monkeypatch.setenv("RATS_KEYS", str(tmp_path / "keys"))
 
     def run(name, **arguments):
         made = create_run(first.parent, name, {})
