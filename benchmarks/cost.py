@@ -95,14 +95,15 @@ GPU hours of a whole run of each packaged recipe, made by `python -m benchmarks.
 
 {table}
 
-* A *pass* is one transformer evaluation of one sample; one with its way back counts as three and more. How many there are
-  follows from the recipe, and what one costs from the architecture: neither is an estimate.
-* *Hours* are a forecast, and **no GPU has been measured**: passes and decoded pictures over {EFFICIENCY:.0%} of the speed of a large matrix
-  product, which is taken as {REACHED:.0%} of the data sheet ({speeds} TFLOP/s in bf16). `rats plan` on your machine measures that speed
-  and takes it instead. On the CPU, for the recipe `emoji`, the forecast was within a factor of two of the run.
+* A *pass* is one transformer evaluation of one sample; one with its way back counts as three and more. How many there
+  are follows from the recipe, and what one costs from the architecture: neither is an estimate.
+* *Hours* are a forecast, and **no GPU has been measured**: passes and decoded pictures over {EFFICIENCY:.0%} of the
+  speed of a large matrix product, which is taken as {REACHED:.0%} of the data sheet ({speeds} TFLOP/s in bf16).
+  `rats plan` on your machine measures that speed and takes it instead. On the CPU, for the recipe `emoji`, the forecast
+  was within a factor of two of the run.
 * Hours are of one GPU. Several share them: trajectories and judging divide by the number, training nearly so.
-* *teacher* is paid once for a teacher, its prompts and seeds, and is reused by every training after it. A retraining on a new
-  reward costs *training* and *judging*.
+* *teacher* is paid once for a teacher, its prompts, seeds and the rewards trained on, and is reused by every training
+  with the same. A retraining on a new reward pays it again, because the teacher's rewards lie beside its pictures.
 * Not in it: loading models, waiting for nodes, a reward that is served elsewhere.
 
 The recipe `emoji` needs no GPU: 11 minutes on two CPU cores (measured, [README](../README.md)).

@@ -49,7 +49,7 @@ def pipelines(
         console.print(f"Wrote {file}.", soft_wrap=True)
 
 
-@cluster.command(epilog="Example: [bold]RATS_KEYS=keys rats cluster keys[/bold]")
+@cluster.command(epilog="Example: [bold]rats cluster keys[/bold], into the folder that `RATS_KEYS` names")
 def keys() -> None:
     """Make the keys that packages and pictures are signed with, where there are none, for the cluster's secrets."""
     from serving.gateway.provenance import Signer

@@ -144,7 +144,7 @@ def package_student(
 def add_version(version_dir: Path, out_repo: Path, public_key: Path) -> Path:
     """Make a packaged version of another repository the next of its model in `out_repo`; returns its folder.
 
-    The same content is the version that it already is. A version appears whole or not at all, and is not served by that.
+    The same content is the version that it already is. A version appears whole or not at all; that serves it nowhere.
 
     Raises:
         UserError: it is not what was signed.

@@ -17,6 +17,7 @@ from components.image import IMAGE_VARIABLE
 from components.shared.code import ROOT
 from pipelines.cli import app
 from pipelines.cluster import KEYS, WORKSPACE
+from pipelines.compiled import PIPELINES, compile_pipeline
 from tests.dockerfiles import faults, stages
 
 DOCKER = ROOT / "infra/docker"
@@ -155,3 +156,12 @@ def test_a_container_names_itself(monkeypatch):
         cwd=ROOT,
     )
     assert told.stdout.strip().endswith("1" * 64)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_every_step_is_told_the_image_that_it_runs_in(name, tmp_path):
+    spec = next(yaml.safe_load_all(compile_pipeline(tmp_path / "pipeline.yaml", name).read_text()))
+    executors = spec["deploymentSpec"]["executors"].values()
+    for container in (executor["container"] for executor in executors if "importer" not in executor):
+        told = {each["name"]: each["value"] for each in container.get("env", [])}
+        assert told.get(IMAGE_VARIABLE) == container["image"]
