@@ -32,11 +32,13 @@ from rats_train.embedded import teacher_dir
 from rats_train.files import write_json
 from rats_train.models.load import load_model
 from rats_train.provenance import describe_machine, package_versions, source_commit
+from serving.drawing.loop import Failure, StepLoop
+from serving.drawing.stepping import Sample, Stepper
 from serving.keys import signing_keys
-from serving.loop import Failure, StepLoop
-from serving.package import Package, package_student, verify_package
+from serving.package.contents import Package
+from serving.package.verification import verify_package
+from serving.packaging.student import package_student
 from serving.protocol import Job
-from serving.stepping import Sample, Stepper
 
 RESULTS: Final = Path(__file__).parent / "results" / "step_batching.json"
 MIX: Final = (3, 5, 8)

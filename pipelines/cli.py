@@ -122,8 +122,8 @@ def package(
     ] = None,
 ) -> None:
     """Make a student the next signed version in a Triton model repository."""
-    from serving.package import package_student
-    from serving.promotion import served
+    from serving.package.promotion import served
+    from serving.packaging.student import package_student
 
     for each in adapter or []:
         if "=" not in each:
@@ -142,7 +142,7 @@ def switch(
     model: Annotated[str, typer.Option(help="Name of the student in the repository.")] = "student",
 ) -> None:
     """Serve another version of a student, or the one before; a running endpoint loses no request over it."""
-    from serving.promotion import promote, roll_back
+    from serving.package.promotion import promote, roll_back
 
     if version is None:
         version = roll_back(repo, model=model).version

@@ -12,7 +12,8 @@ def package_repository(recipe_path: Path, student: Path, evaluation: Path, folde
     limit_threads()
     from rats_train.trajectories.prompts import PromptSource
     from rats_train.world.grammar import PATTERN
-    from serving.package import package_student, verify_package
+    from serving.package.verification import verify_package
+    from serving.packaging.student import package_student
 
     recipe = load_recipe(str(recipe_path))
     source = PromptSource(recipe)

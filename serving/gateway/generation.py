@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from serving import protocol
-from serving.client import BrokenError, BusyError, Picture, RefusedError
 from serving.gateway.errors import ApiError
 from serving.gateway.finishing import Finisher
 from serving.gateway.image_request import ImageRequest
 from serving.gateway.model_server import ModelServer
-from serving.package import Package
+from serving.package.contents import Package
 from serving.protocol import Format, Job
+from serving.triton.client import BrokenError, BusyError, Picture, RefusedError
 
 REQUEST_SECONDS = 120
 

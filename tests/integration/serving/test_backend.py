@@ -13,13 +13,14 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from rats_train.models.load import load_model
-from serving.client import Picture, RefusedError, draw_picture
-from serving.drawing import draw
+from serving.drawing.draw import draw
+from serving.drawing.stepping import Stepper
 from serving.keys import signing_keys
-from serving.package import package_student, verify_package
+from serving.package.verification import verify_package
+from serving.packaging.student import package_student
 from serving.protocol import MAX_ROWS, Job
-from serving.stepping import Stepper
-from serving.triton import TritonServer
+from serving.triton.client import Picture, RefusedError, draw_picture
+from serving.triton.server import TritonServer
 from tests.tiny_adapters import make_adapter
 
 LONG = 400

@@ -15,8 +15,8 @@ import pytest
 from rats_train.errors import RetryableError, UserError
 from serving.endpoint import serve
 from serving.keys import signing_keys
-from serving.package import package_student
-from serving.triton import TritonServer
+from serving.packaging.student import package_student
+from serving.triton.server import TritonServer
 
 REQUEST = {"prompt": "two owls", "seed": 5, "num_inference_steps": 3}
 

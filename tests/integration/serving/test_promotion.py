@@ -14,11 +14,11 @@ import torch
 
 from rats_train.models.load import load_model
 from serving.keys import signing_keys
-from serving.package import package_student
-from serving.promotion import promote, roll_back, served
+from serving.package.promotion import promote, roll_back, served
+from serving.package.signature import sign_folder
+from serving.packaging.student import package_student
 from serving.protocol import Job
-from serving.signature import sign_folder
-from serving.supervisor import Supervisor
+from serving.triton.supervisor import Supervisor
 from tests.tiny_pipelines import tiny_sd3
 
 JOB = Job("two owls", 3, 8)

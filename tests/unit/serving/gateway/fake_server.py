@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from rats_train.resolution import Resolution
-from serving.client import Picture
-from serving.hints import PromptHints
-from serving.package import Package
+from serving.package.contents import Package
+from serving.package.hints import PromptHints
 from serving.protocol import Job
+from serving.triton.client import Picture
 
 
 def package(folder: Path, model: str = "student", **changes) -> Package:

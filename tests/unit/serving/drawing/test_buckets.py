@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from rats_train.models.base import PromptEmbeds
-from serving.buckets import Buckets, bucket_sizes
-from serving.velocity import Rows
+from serving.drawing.buckets import Buckets, bucket_sizes
+from serving.drawing.velocity import Rows
 
 SIZES = bucket_sizes(6)
 

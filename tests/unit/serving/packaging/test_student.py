@@ -8,8 +8,10 @@ from rats_train.errors import UserError
 from rats_train.files import sha256_tree
 from rats_train.resolution import Resolution
 from serving.keys import signing_keys
-from serving.package import _publish, find_packages, package_student, verify_package
-from serving.promotion import promote
+from serving.package.promotion import promote
+from serving.package.verification import find_packages, verify_package
+from serving.packaging.publishing import next_version
+from serving.packaging.student import package_student
 
 
 @pytest.fixture
@@ -83,14 +85,14 @@ def test_packaging_again_repairs_the_configuration(version, tiny_student_dir, tm
     verify_package(version, signing_keys(keys).public)
 
 
-def test_packagers_that_publish_together_take_different_numbers(tmp_path):
+def test_packagers_thatnext_version_together_take_different_numbers(tmp_path):
     (tmp_path / "student").mkdir()
     drafts = [tmp_path / f".staging-{i}" for i in range(8)]
     for draft in drafts:
         draft.mkdir()
         (draft / "name.txt").write_text(draft.name)
     with ThreadPoolExecutor(8) as pool:
-        published = list(pool.map(lambda draft: _publish(draft, tmp_path / "student"), drafts))
+        published = list(pool.map(lambda draft: next_version(draft, tmp_path / "student"), drafts))
     assert sorted(path.name for path in published) == [*"12345678"]
     assert [(path / "name.txt").read_text() for path in published] == [draft.name for draft in drafts]
 

@@ -15,11 +15,12 @@ from time import monotonic
 from typing import Self
 
 from rats_train.errors import RetryableError, UserError
-from serving.client import BrokenError, BusyError, OnPreview, Picture, draw_picture
-from serving.package import Package, find_packages, verify_version
-from serving.promotion import served, withdraw
+from serving.package.contents import Package
+from serving.package.promotion import served, withdraw
+from serving.package.verification import find_packages, verify_version
 from serving.protocol import Job
-from serving.triton import TritonServer
+from serving.triton.client import BrokenError, BusyError, OnPreview, Picture, draw_picture
+from serving.triton.server import TritonServer
 
 LOAD_SECONDS = 600
 UNLOAD_SECONDS = 10

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.scheduling import StepScheduler, Task
+from serving.drawing.scheduling import StepScheduler, Task
 
 ROWS, QUEUE = 4, 3
 SHAPES = st.tuples(st.integers(1, 8), st.integers(1, 2), st.sampled_from(["", "ink", "oil"]))

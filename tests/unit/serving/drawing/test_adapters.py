@@ -10,11 +10,13 @@ from safetensors.torch import save_file
 
 from rats_train.errors import UserError
 from rats_train.models.adapter_file import ADAPTER_FILE
-from serving.drawing import draw
+from serving.drawing.draw import draw
+from serving.drawing.stepping import Stepper
 from serving.keys import signing_keys
-from serving.package import Package, package_student, verify_package
+from serving.package.contents import Package
+from serving.package.verification import verify_package
+from serving.packaging.student import package_student
 from serving.protocol import Job
-from serving.stepping import Stepper
 from tests.pixels import assert_same_picture
 from tests.tiny_adapters import make_adapter
 

@@ -9,7 +9,7 @@ import pytest
 
 from rats_train.errors import UserError
 from serving.keys import signing_keys
-from serving.signature import SIGNATURE, sign_folder, verify_folder
+from serving.package.signature import SIGNATURE, sign_folder, verify_folder
 
 
 @pytest.fixture

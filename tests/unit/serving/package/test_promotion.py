@@ -5,8 +5,9 @@ import pytest
 
 from rats_train.errors import UserError
 from serving.keys import signing_keys
-from serving.package import find_packages, package_student
-from serving.promotion import promote, roll_back, served, withdraw
+from serving.package.promotion import promote, roll_back, served, withdraw
+from serving.package.verification import find_packages
+from serving.packaging.student import package_student
 from serving.protocol import ModelConfig
 
 

@@ -6,8 +6,8 @@ import torch
 from rats_train.models.load import load_model
 from rats_train.resolution import Resolution
 from rats_train.sampling.noise import initial_noise
-from serving.invariance import changes_no_bit, isolate_rows
-from serving.velocity import Rows, in_chunks, velocity_of
+from serving.drawing.invariance import changes_no_bit, isolate_rows
+from serving.drawing.velocity import Rows, in_chunks, velocity_of
 from tests.tiny_pipelines import tiny_flux, tiny_sd3, tiny_wan
 
 COUNT = 8

@@ -16,10 +16,10 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.drawing.scheduling import StepScheduler, Task
+from serving.drawing.stepping import Sample, Stepper
 from serving.pictures import encode
 from serving.protocol import QUEUE_SECONDS, QUEUE_SIZE, Job
-from serving.scheduling import StepScheduler, Task
-from serving.stepping import Sample, Stepper
 
 _ENCODERS = 4
 """Threads that turn pixels into files and hand them over, so that no step waits for it."""

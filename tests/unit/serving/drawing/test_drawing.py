@@ -5,11 +5,12 @@ import pytest
 import torch
 from diffusers import DiffusionPipeline
 
-from serving.drawing import draw
+from serving.drawing.draw import draw
+from serving.drawing.stepping import Stepper
 from serving.keys import signing_keys
-from serving.package import package_student, verify_package
+from serving.package.verification import verify_package
+from serving.packaging.student import package_student
 from serving.protocol import Job
-from serving.stepping import Stepper
 from tests.pixels import assert_same_picture
 
 PROMPTS = ["two owls", "a fox", "", "übergroße Füchse, 3 of them, far beyond sixteen tokens of text"]

@@ -15,11 +15,11 @@ from rats_train.models.load import load_model
 from rats_train.sampling.draw import to_uint8
 from rats_train.sampling.noise import initial_noise
 from rats_train.sampling.steps import euler_step, x0_from_velocity
-from serving.buckets import Buckets, bucket_sizes, cuda_graph
-from serving.invariance import changes_no_bit, isolate_rows
-from serving.package import Package
+from serving.drawing.buckets import Buckets, bucket_sizes, cuda_graph
+from serving.drawing.invariance import changes_no_bit, isolate_rows
+from serving.drawing.velocity import Evaluate, Rows, in_chunks, joined, velocity_of
+from serving.package.contents import Package
 from serving.protocol import MAX_ROWS, Job
-from serving.velocity import Evaluate, Rows, in_chunks, joined, velocity_of
 
 log = logging.getLogger(__name__)
 

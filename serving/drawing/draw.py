@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.drawing.scheduling import StepScheduler, Task
+from serving.drawing.stepping import Stepper
 from serving.protocol import Job
-from serving.scheduling import StepScheduler, Task
-from serving.stepping import Stepper
 
 
 def draw(stepper: Stepper, jobs: Sequence[Job]) -> list[NDArray[np.uint8]]:

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from serving.velocity import Evaluate, Rows, in_chunks
+from serving.drawing.velocity import Evaluate, Rows, in_chunks
 
 
 def isolate_rows(transformer: nn.Module, max_rows: int) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from serving.velocity import Evaluate, Rows
+from serving.drawing.velocity import Evaluate, Rows
 
 Capture = Callable[[Callable[[], Tensor]], Callable[[], Tensor]]
 """Makes of a computation on fixed tensors one that repeats it on what they hold then."""

@@ -13,7 +13,9 @@ from typing import Any
 
 from rats_train.errors import UserError
 from rats_train.files import atomic_write_text
-from serving.package import Package, read_config, served_version, verify_version, versions, write_config
+from serving.package.contents import Package
+from serving.package.repository import read_config, served_version, versions, write_config
+from serving.package.verification import verify_version
 from serving.protocol import ModelConfig
 
 _HISTORY = "promotions.jsonl"

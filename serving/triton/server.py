@@ -1,37 +1,29 @@
-"""One real `tritonserver` process on loopback: its backend folder, command line, start, log and clean end.
-
-The binary is the one inside the nvidia-pytriton wheel. What has to be right for it to run a Python backend outside
-NVIDIA's container is kept in this file, each with its reason.
-"""
+"""One real `tritonserver` process on loopback: its command line, start, log and clean end."""
 
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import sysconfig
-import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
-import numpy
+import numpy as np
 from tritonclient.grpc import aio as grpc_aio
 from tritonclient.utils import InferenceServerException
 
-from rats_train.errors import RetryableError, UserError
-from serving.client import first_line
-from serving.protocol import BACKEND
-from serving.tracing import trace_options
+from rats_train.errors import RetryableError
+from serving.triton.client import first_line
+from serving.triton.installation import check_numpy, libpython_folder, prepare_backends, triton_home
+from serving.triton.leftovers import remove_leftovers, remove_shared_memory
+from serving.triton.tracing import trace_options
 
 START_SECONDS = 60
 STOP_SECONDS = 5
 """How long tritonserver waits for requests in flight, and how long we wait before its process group is killed."""
 
-SHARED_MEMORY = Path("/dev/shm")
-_PACKAGE_ROOT = Path(__file__).resolve().parents[1]
+_PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 # tritonserver must not outlive its parent, even one that is killed: the kernel sends it SIGTERM (prctl 1 is
 # PR_SET_PDEATHSIG). A launcher does it because subprocess's preexec_fn may deadlock in a process with gRPC threads.
@@ -137,7 +129,7 @@ class TritonServer:
         ]
 
     def _environment(self) -> dict[str, str]:
-        check_numpy(numpy.__version__)
+        check_numpy(np.__version__)
         environment = dict(os.environ)
         # The stub embeds Python: these three make it the interpreter, the packages and the code that run here.
         for name, first in (
@@ -159,65 +151,6 @@ class TritonServer:
         raise RetryableError(f"tritonserver did not start; the end of {self.log}:\n{self.log_tail()}")
 
 
-def triton_home() -> Path:
-    """Folder of the tritonserver that the nvidia-pytriton wheel carries.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    spec = find_spec("pytriton")
-    if spec is None or spec.origin is None:
-        raise UserError("the Triton server is not installed: pip install 'rats-train[local]'")
-    return Path(spec.origin).parent / "tritonserver"
-
-
-def prepare_backends(home: Path, folder: Path) -> Path:
-    """Fill `folder` with Triton's Python backend and our `fewstep` on top of it; returns `folder`."""
-    shutil.rmtree(folder, ignore_errors=True)
-    python = folder / "python"
-    python.mkdir(parents=True)
-    # Copies: Triton refuses a link here ("backend library name escapes backend directory").
-    for name in ("libtriton_python.so", "triton_python_backend_utils.py"):
-        shutil.copy(home / "backends/python" / name, python)
-    # A link: the stub finds its own libraries next to the file that the link points to.
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    stub = home / "python_backend_stubs" / version / "triton_python_backend_stub"
-    if not stub.exists():
-        raise UserError(f"the Triton server has no stub for Python {version}: use one of 3.8 to 3.13")
-    (python / stub.name).symlink_to(stub)
-    shutil.copytree(Path(__file__).parent / "backend" / BACKEND, folder / BACKEND)
-    return folder
-
-
-def libpython_folder() -> Path:
-    """Folder of this interpreter's shared library.
-
-    Without it first on LD_LIBRARY_PATH the stub takes the system's libpython with our standard library, and crashes.
-
-    Raises:
-        UserError: this Python was built without one.
-    """
-    name = f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
-    folders = [Path(str(sysconfig.get_config_var("LIBDIR"))), Path(sys.base_prefix) / "lib"]
-    for folder in folders:
-        if (folder / name).exists():
-            return folder
-    raise UserError(
-        f"this Python has no {name}, which Triton needs (looked in {' and '.join(map(str, folders))}): install "
-        "the system's libpython package, or build Python with --enable-shared"
-    )
-
-
-def check_numpy(version: str) -> None:
-    """Refuse numpy 2: with it this server's Python backend returns empty arrays and text inputs kill it.
-
-    Raises:
-        UserError: `version` is 2 or newer.
-    """
-    if int(version.split(".")[0]) >= 2:
-        raise UserError(f"numpy {version} breaks Triton 24.10's Python backend: pip install 'numpy==1.26.4'")
-
-
 def free_ports(count: int) -> list[int]:
     """Loopback ports that nobody listens on right now."""
     with contextlib.ExitStack() as stack:
@@ -225,18 +158,3 @@ def free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
-
-
-def remove_shared_memory(prefix: str) -> None:
-    """Delete the shared-memory regions whose names start with `prefix`."""
-    for region in SHARED_MEMORY.glob(f"{prefix}*"):
-        region.unlink(missing_ok=True)
-
-
-def remove_leftovers() -> None:
-    """Delete the shared memory and the working folders of supervisors that were killed."""
-    for place in (SHARED_MEMORY, Path(tempfile.gettempdir())):
-        for left in place.glob("rats_*_*"):
-            owner = left.name.split("_")[1]
-            if owner.isdecimal() and not Path("/proc", owner).exists():
-                shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)

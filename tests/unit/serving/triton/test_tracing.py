@@ -1,6 +1,6 @@
 import pytest
 
-from serving.tracing import trace_options
+from serving.triton.tracing import trace_options
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from serving import loop as loops
-from serving.loop import StepLoop
+from serving.drawing import loop as loops
+from serving.drawing.loop import StepLoop
 from serving.protocol import Job
 
 ROWS = 2

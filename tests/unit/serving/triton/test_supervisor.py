@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from rats_train.errors import RetryableError
-from serving import supervisor as supervising
-from serving.client import BrokenError, Picture
 from serving.keys import signing_keys
-from serving.package import package_student
-from serving.promotion import promote, served
+from serving.package.promotion import promote, served
+from serving.packaging.student import package_student
 from serving.protocol import Job
-from serving.supervisor import Supervisor
+from serving.triton import supervisor as supervising
+from serving.triton.client import BrokenError, Picture
+from serving.triton.supervisor import Supervisor
 
 FOREVER = Job("forever", 0, 3)
 

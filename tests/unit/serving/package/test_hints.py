@@ -1,6 +1,6 @@
 import pytest
 
-from serving.hints import PromptHints
+from serving.package.hints import PromptHints
 
 HINTS = PromptHints.from_prompts(["two owls", "a fox above a frog", "two owls"])
 
