@@ -120,6 +120,9 @@ def package(
     adapter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=FOLDER", help="LoRA adapter that requests may ask for by name.")
     ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(metavar="RECIPE", help="Package this recipe's teacher too, to compare on the page.")
+    ] = None,
 ) -> None:
     """Make a student the next signed version in a Triton model repository."""
     from serving.package.promotion import served
@@ -131,8 +134,26 @@ def package(
     adapters = {name: Path(folder) for name, _, folder in (each.partition("=") for each in adapter or [])}
     version = package_student(student, out, scorecard, adapters=adapters)
     console.print(f"Packaged as {version}.")
+    if teacher is not None:
+        console.print(f"Its teacher is {_packaged_teacher(teacher, out)}.")
     if served(version.parent) != int(version.name):
         console.print(f"Version {served(version.parent)} is still served: `rats switch {out} {version.name}`.")
+
+
+def _packaged_teacher(name: str, out: Path) -> Path:
+    from components.prepare.resolve import resolve
+    from rats_train.config import load_recipe
+    from rats_train.embedded import teacher_folder
+    from serving.packaging.teacher import package_teacher
+
+    recipe = resolve(load_recipe(name))
+    return package_teacher(
+        teacher_folder(recipe.teacher.path),
+        out,
+        steps=[*recipe.student.steps, recipe.teacher.steps],
+        guidance_scale=recipe.teacher.guidance_scale,
+        resolution=recipe.resolution,
+    )
 
 
 @app.command(epilog="Example: [bold]rats switch models 2[/bold]")

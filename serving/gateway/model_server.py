@@ -21,6 +21,10 @@ class ModelServer(Protocol):
         """
         ...
 
+    def slots(self, model: str) -> int:
+        """How many pictures of `model` are drawn at once."""
+        ...
+
     async def prove(self, model: str, timeout: float) -> None:
         """Return if `model` has just drawn a picture, or draws its canary now.
 

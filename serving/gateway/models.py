@@ -6,11 +6,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from serving.gateway.errors import ApiError
-from serving.gateway.generation import TEACHER, size_of
+from serving.gateway.generation import size_of
 from serving.gateway.model_server import ModelServer
 from serving.gateway.recent import KEPT_SECONDS
 from serving.gateway.state import TheGateway
-from serving.package.contents import Package
+from serving.package.contents import TEACHER, Package
 from serving.triton.client import BrokenError, BusyError
 
 HEALTH_SECONDS = 5

@@ -14,6 +14,8 @@ from serving.package.hints import PromptHints
 from serving.protocol import Job
 
 FORMAT: Final = 3
+TEACHER: Final = "teacher"
+"""Name under which a teacher is packaged to be compared with its students."""
 CANARY_TOLERANCE = 2.0
 """Mean difference, in levels of 255, between the canary and its picture in the package: room for another kind of
 processor, none for other weights or another schedule."""

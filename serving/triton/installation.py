@@ -12,7 +12,7 @@ from pathlib import Path
 from rats_train.errors import UserError
 from serving.protocol import BACKEND
 
-_BACKEND_CODE = Path(__file__).resolve().parents[1] / "backend" / BACKEND
+BACKEND_CODE = Path(__file__).resolve().parents[1] / "backend" / BACKEND
 
 
 def triton_home() -> Path:
@@ -41,7 +41,7 @@ def prepare_backends(home: Path, folder: Path) -> Path:
     if not stub.exists():
         raise UserError(f"the Triton server has no stub for Python {version}: use one of 3.8 to 3.13")
     (python / stub.name).symlink_to(stub)
-    shutil.copytree(_BACKEND_CODE, folder / BACKEND)
+    shutil.copytree(BACKEND_CODE, folder / BACKEND)
     return folder
 
 

@@ -106,6 +106,11 @@ class TritonServer:
         except InferenceServerException as error:
             raise RetryableError(f"Triton could not unload {model}: {first_line(error)}") from error
 
+    async def instances(self, model: str) -> int:
+        """How many instances of `model` there are: one on each GPU, or one."""
+        found = (await self.client.get_model_config(model)).config.instance_group
+        return sum(group.count * max(1, len(group.gpus)) for group in found)
+
     def log_tail(self, lines: int = 5) -> str:
         """The last `lines` of the server's log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])

@@ -18,7 +18,7 @@ from rats_train.errors import RetryableError, UserError
 from serving.package.contents import Package
 from serving.package.promotion import served, withdraw
 from serving.package.verification import find_packages, verify_version
-from serving.protocol import Job
+from serving.protocol import MAX_ROWS, Job
 from serving.triton.client import BrokenError, BusyError, OnPreview, Picture, draw_picture
 from serving.triton.server import TritonServer
 
@@ -49,6 +49,7 @@ class Supervisor:
         self._triton = TritonServer(repo, self._workdir, trusted_key, triton_log)
         self._failures = dict.fromkeys(self.packages, "starting")
         self._last_success = dict.fromkeys(self.packages, monotonic())
+        self._instances = dict.fromkeys(self.packages, 1)
         self._drawing: dict[str, set[asyncio.Task[Picture]]] = {model: set() for model in self.packages}
         self._changing: set[str] = set()
         """Models whose version is just being exchanged: which one draws, nobody can say."""
@@ -108,6 +109,10 @@ class Supervisor:
         finally:
             self._drawing[model].discard(task)
 
+    def slots(self, model: str) -> int:
+        """How many pictures of `model` are drawn at once."""
+        return MAX_ROWS * self._instances[model]
+
     async def prove(self, model: str, timeout: float) -> None:
         """Return if `model` has just drawn a picture, or draws its canary now.
 
@@ -143,6 +148,7 @@ class Supervisor:
         found = await asyncio.to_thread(find_packages, self._repo, self._trusted_key)
         self.packages.update({each.model: each for each in found if each.model == model})
         await self._triton.load(model, LOAD_SECONDS)
+        self._instances[model] = await self._triton.instances(model)
         await self._draw_canary(model, STUCK_SECONDS)
         self._failures.pop(model, None)
         log.info("%s version %d is ready", model, self.packages[model].version)

@@ -11,6 +11,8 @@ from serving.package.hints import PromptHints
 from serving.protocol import Job
 from serving.triton.client import Picture
 
+SLOTS = 8
+
 
 def package(folder: Path, model: str = "student", **changes) -> Package:
     """A packaged student that has no weights."""
@@ -77,6 +79,9 @@ class FakeServer:
             raise
         finally:
             self.in_flight -= 1
+
+    def slots(self, model):
+        return SLOTS
 
     async def prove(self, model, timeout):
         if self.failure is not None:

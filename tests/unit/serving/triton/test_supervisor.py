@@ -29,6 +29,9 @@ class Triton:
         if self.error is not None:
             raise self.error
 
+    async def instances(self, model):
+        return 2
+
     async def unload(self, model, timeout):
         pass
 
