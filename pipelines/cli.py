@@ -112,7 +112,7 @@ def evaluate(
     console.print(f"\nThe whole scorecard is {card}.")
 
 
-@app.command(epilog="Example: [bold]rats package runs/latest/student --out models[/bold]")
+@app.command(epilog="Example: [bold]rats package runs/latest/student --out models --teacher emoji[/bold]")
 def package(
     student: Annotated[Path, typer.Argument(help="Folder of a student.", exists=True, file_okay=False)],
     out: Annotated[Path, typer.Option(help="Triton model repository; made if missing.")],

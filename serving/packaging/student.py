@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from rats_train.errors import UserError
-from rats_train.files import read_json, sha256_tree, write_json
+from rats_train.files import read_json, sha256_tree, space_for, write_json
 from rats_train.models.adapter_file import ADAPTER_FILE, check_adapter
 from serving.drawing.draw import draw
 from serving.drawing.stepping import Stepper
@@ -50,12 +50,13 @@ def package_student(
         keys: folder of the signing key pair; this user's own by default, made on first use.
 
     Raises:
-        UserError: `student_dir` is not a student, or holds a file that a package must not hold; or an adapter is none.
+        UserError: `student_dir` is not a student, or holds a file that a package must not hold; or an adapter is none;
+            or the disk is full.
     """
     if not (student_dir / "rats_student.json").is_file():
         raise UserError(f"{student_dir} is not a student: it has no rats_student.json, which training writes")
     key_pair = signing_keys(keys)
-    with staging_folder(out_repo) as staging:
+    with space_for(out_repo / name), staging_folder(out_repo) as staging:
         check_files(student_dir)
         shutil.copytree(student_dir, staging / "student", copy_function=shutil.copyfile)
         if scorecard is not None:

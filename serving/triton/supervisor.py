@@ -209,7 +209,7 @@ class Supervisor:
         try:
             if not (self._triton.alive and await self._reload(model)):
                 await self._restart()
-        except (RetryableError, UserError, BrokenError, BusyError) as error:
+        except (RetryableError, UserError, BrokenError, BusyError, OSError) as error:
             self._failures[model] = str(error)
             if str(error) != reason:
                 log.error("%s stays down, trying again: %s", model, error)
