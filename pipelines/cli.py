@@ -121,7 +121,8 @@ def package(
         list[str] | None, typer.Option(metavar="NAME=FOLDER", help="LoRA adapter that requests may ask for by name.")
     ] = None,
     teacher: Annotated[
-        str | None, typer.Option(metavar="RECIPE", help="Package this recipe's teacher too, to compare on the page.")
+        str | None,
+        typer.Option(metavar="RECIPE", help="Package this recipe's teacher too, to compare on the page."),
     ] = None,
 ) -> None:
     """Make a student the next signed version in a Triton model repository."""
@@ -132,28 +133,34 @@ def package(
         if "=" not in each:
             raise UserError(f"--adapter is {each!r}: write NAME=FOLDER, such as ink=adapters/ink")
     adapters = {name: Path(folder) for name, _, folder in (each.partition("=") for each in adapter or [])}
-    version = package_student(student, out, scorecard, adapters=adapters)
+    prompts, pattern = _packaged_teacher(teacher, out) if teacher else ([], "")
+    version = package_student(student, out, scorecard, adapters=adapters, prompts=prompts, pattern=pattern)
     console.print(f"Packaged as {version}.")
-    if teacher is not None:
-        console.print(f"Its teacher is {_packaged_teacher(teacher, out)}.")
     if served(version.parent) != int(version.name):
         console.print(f"Version {served(version.parent)} is still served: `rats switch {out} {version.name}`.")
 
 
-def _packaged_teacher(name: str, out: Path) -> Path:
+def _packaged_teacher(name: str, out: Path) -> tuple[list[str], str]:
+    """Package the teacher of a recipe; returns what its students are trained on, and the pattern of that."""
+    from components.package_student.work import training_prompts
     from components.prepare.resolve import resolve
     from rats_train.config import load_recipe
     from rats_train.embedded import teacher_folder
     from serving.packaging.teacher import package_teacher
 
     recipe = resolve(load_recipe(name))
-    return package_teacher(
+    prompts, pattern = training_prompts(recipe)
+    version = package_teacher(
         teacher_folder(recipe.teacher.path),
         out,
         steps=[*recipe.student.steps, recipe.teacher.steps],
         guidance_scale=recipe.teacher.guidance_scale,
         resolution=recipe.resolution,
+        prompts=prompts,
+        pattern=pattern,
     )
+    console.print(f"Its teacher is {version}.")
+    return prompts, pattern
 
 
 @app.command(epilog="Example: [bold]rats switch models 2[/bold]")

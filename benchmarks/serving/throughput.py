@@ -31,7 +31,7 @@ from benchmarks.table import exit_status
 from rats_train.embedded import teacher_dir
 
 CONCURRENCY: Final = (1, 4, 16)
-REQUESTS, ROUNDS = 24, 3
+REQUESTS, ROUNDS = 24, 2
 
 Measured = tuple[list[Answer], float]
 Load = Callable[[Sequence[dict[str, Any]], int], Measured]
@@ -100,7 +100,7 @@ def measure(subjects: Sequence[Subject]) -> list[Row]:
             before = subject.cpu_seconds()
             rounds[number].append(subject.load(bodies(REQUESTS), callers))
             cpu[number].append((subject.cpu_seconds() - before) / REQUESTS)
-    return [_row(*case, *seen) for case, *seen in zip(cases, rounds, cpu, strict=True)]
+    return [_row(case, *seen) for case, *seen in zip(cases, rounds, cpu, strict=True)]
 
 
 def _row(case: tuple[Subject, int], rounds: list[Measured], cpu: list[float]) -> Row:

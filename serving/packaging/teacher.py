@@ -17,6 +17,8 @@ def package_teacher(
     steps: Sequence[int],
     guidance_scale: float,
     resolution: Resolution | None = None,
+    prompts: Sequence[str] = (),
+    pattern: str = "",
     keys: Path | None = None,
 ) -> Path:
     """Make `teacher_dir` the next version of the model `teacher` in `out_repo`; returns the version folder.
@@ -30,6 +32,8 @@ def package_teacher(
         steps: how many it may be asked for.
         guidance_scale: what it is drawn with.
         resolution: of its pictures; its own by default.
+        prompts: what its students know, and
+        pattern: what all of it matches, as in `package_student`.
         keys: folder of the signing key pair; this user's own by default, made on first use.
 
     Raises:
@@ -42,4 +46,4 @@ def package_teacher(
         teacher.save_student(
             as_student, None, terminal_sigma=last_level, steps=sorted(set(steps)), guidance_scale=guidance_scale
         )
-        return package_student(as_student, out_repo, name=TEACHER, keys=keys)
+        return package_student(as_student, out_repo, prompts=prompts, pattern=pattern, name=TEACHER, keys=keys)

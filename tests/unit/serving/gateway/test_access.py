@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import openai
 import pytest
+from fastapi.testclient import TestClient
 
 from rats_train.errors import UserError
+from serving.gateway.app import create_app
 from serving.gateway.auth import ApiKey, ApiKeys, api_key_file
 from serving.gateway.errors import ApiError
 from serving.gateway.limits import Limits
@@ -158,12 +160,24 @@ def test_all_together_are_refused_at_once_when_the_model_server_is_full():
             pass
 
 
+@pytest.mark.parametrize(("caller", "status"), [("203.0.113.9", 401), ("127.0.0.1", 200), ("::1", 200)])
+def test_where_everybody_may_draw_other_machines_see_no_more_than_that(server, caller, status):
+    http = TestClient(create_app(server), client=(caller, 50000))
+    assert http.post("/v1/images/generations", json=BODY).status_code == 200
+    assert [http.get(path).status_code for path in ("/healthz", "/v1/models", "/")] == [200] * 3
+    closed = [http.get(path) for path in ("/metrics", "/openapi.json")]
+    assert [answer.status_code for answer in closed] == [status] * 2
+    assert http.get("/docs").status_code == http.get("/redoc").status_code == 404
+    if status == 401:
+        assert "rats keys add" in closed[0].json()["error"]["message"]
+
+
 @pytest.mark.parametrize("settings", [None])
 def test_callers_for_whom_there_is_room_never_hear_of_a_limit(gateway):
     # Not even one who asks again the moment an answer is there.
     def ask_again_and_again(_):
-        with httpx.Client(base_url=gateway.url) as http:
-            return {http.post("/v1/images/generations", json=BODY).status_code for _ in range(10)}
+        with httpx.Client(base_url=gateway.url, timeout=60) as http:
+            return {http.post("/v1/images/generations", json=BODY).status_code for _ in range(5)}
 
     with ThreadPoolExecutor(2 * SLOTS) as pool:
         assert set().union(*pool.map(ask_again_and_again, range(2 * SLOTS))) == {200}

@@ -12,7 +12,6 @@ from serving.drawing.draw import draw
 from serving.drawing.stepping import Stepper
 from serving.keys import signing_keys
 from serving.package.verification import find_packages, verify_package
-from serving.packaging.student import package_student
 from serving.packaging.teacher import package_teacher
 from serving.protocol import Job
 from tests.pixels import assert_same_picture
@@ -56,4 +55,6 @@ rewards: {{train: [{{name: a, path: "embedded:a"}}], heldout: [{{name: b, path: 
     student, teacher = find_packages(models, signing_keys(tmp_path / "keys").public)
     assert (student.model, teacher.model) == ("student", "teacher")
     assert (teacher.steps, teacher.guidance_scale) == ([3, 5, 8, 10], 2.0)
-    assert package_student(tiny_student_dir, models).name == "1"  # and the student stays what it is
+    assert len(student.hints.examples) == 8
+    assert student.hints == teacher.hints
+    assert student.hints.note(student.hints.examples[0]) is None
