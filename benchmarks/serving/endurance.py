@@ -46,7 +46,7 @@ class Row:
 
 
 def kinds() -> Iterator[dict[str, Any]]:
-    """Requests without end: plain, as URLs, as WebP, streamed, abandoned, repeated by key, refused."""
+    """Requests without end: plain, as URLs, as WebP, streamed, abandoned, to be remembered by key, refused."""
     changes: list[dict[str, Any]] = [
         {},
         {"response_format": "url"},
@@ -63,7 +63,7 @@ def kinds() -> Iterator[dict[str, Any]]:
 async def ask(http: httpx.AsyncClient, number: int, body: dict[str, Any]) -> int:
     """One of them; the status of its answer."""
     leave, key = body.pop("leave", False), body.pop("key", False)
-    headers = {"Idempotency-Key": str(number // 2)} if key else {}
+    headers = {"Idempotency-Key": str(number)} if key else {}
     async with http.stream("POST", PATH, json=body, headers=headers) as answer:
         async for _ in answer.aiter_bytes():
             if leave:
