@@ -27,7 +27,7 @@ from serving.gateway.limits import WAITING_PER_SLOT
 from serving.protocol import MAX_ROWS
 
 TIMES: Final = 4
-ALONE, FULL, SECONDS = 40, 120, 30
+ALONE, FULL, SECONDS = 30, 64, 60
 
 
 @dataclass(frozen=True)

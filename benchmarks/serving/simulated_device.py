@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from serving.drawing.stepping import Sample, Stepper
 from serving.package.contents import Package
 
-STEP_SECONDS: Final = 0.2
+STEP_SECONDS: Final = 0.4
 
 
 class SimulatedDevice(Stepper):

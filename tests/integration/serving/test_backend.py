@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -139,6 +140,11 @@ def test_a_caller_that_gives_up_frees_its_slot_and_others_are_unharmed(triton, s
     assert triton.count("fewstep_pictures_total", ended="cancelled") == before + MAX_ROWS
     assert triton.count("fewstep_steps_total") - steps < LONG
     assert triton.count("fewstep_active") == 0
+
+
+def test_there_is_one_instance_where_there_is_no_gpu(triton):
+    # The room that a gateway has for pictures is counted by instances.
+    assert triton.do(triton.server.instances("student")) == max(1, torch.cuda.device_count())
 
 
 def test_metrics_tell_of_batches_queue_and_prompts(triton):
