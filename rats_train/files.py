@@ -47,16 +47,10 @@ def space_for(path: Path, size: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # A copied tree tells of each file in words.
-        full = error.errno == errno.ENOSPC or (
-            isinstance(error, shutil.Error) and os.strerror(errno.ENOSPC) in str(error)
-        )
-        if not full:
+        if error.errno != errno.ENOSPC and os.strerror(errno.ENOSPC) not in str(error):  # a copied tree has no number
             raise
-        free = shutil.disk_usage(path.parent).free
-        raise UserError(
-            f"No space left to write {path} ({size}{free:,} free): free some space and run again."
-        ) from error
+        free = f"{shutil.disk_usage(path.parent).free:,} free"
+        raise UserError(f"No space left to write {path} ({size}{free}): free some space and run again.") from error
 
 
 def atomic_write_text(path: str | Path, text: str) -> None:
