@@ -112,7 +112,7 @@ def evaluate(
     console.print(f"\nThe whole scorecard is {card}.")
 
 
-@app.command(epilog="Example: [bold]rats package runs/latest/student --out models[/bold]")
+@app.command(epilog="Example: [bold]rats package runs/latest/student --out models --teacher emoji[/bold]")
 def package(
     student: Annotated[Path, typer.Argument(help="Folder of a student.", exists=True, file_okay=False)],
     out: Annotated[Path, typer.Option(help="Triton model repository; made if missing.")],
@@ -120,19 +120,47 @@ def package(
     adapter: Annotated[
         list[str] | None, typer.Option(metavar="NAME=FOLDER", help="LoRA adapter that requests may ask for by name.")
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(metavar="RECIPE", help="Package this recipe's teacher too, to compare on the page."),
+    ] = None,
 ) -> None:
     """Make a student the next signed version in a Triton model repository."""
-    from serving.package import package_student
-    from serving.promotion import served
+    from serving.package.promotion import served
+    from serving.packaging.student import package_student
 
     for each in adapter or []:
         if "=" not in each:
             raise UserError(f"--adapter is {each!r}: write NAME=FOLDER, such as ink=adapters/ink")
     adapters = {name: Path(folder) for name, _, folder in (each.partition("=") for each in adapter or [])}
-    version = package_student(student, out, scorecard, adapters=adapters)
+    prompts, pattern = _packaged_teacher(teacher, out) if teacher else ([], "")
+    version = package_student(student, out, scorecard, adapters=adapters, prompts=prompts, pattern=pattern)
     console.print(f"Packaged as {version}.")
     if served(version.parent) != int(version.name):
         console.print(f"Version {served(version.parent)} is still served: `rats switch {out} {version.name}`.")
+
+
+def _packaged_teacher(name: str, out: Path) -> tuple[list[str], str]:
+    """Package the teacher of a recipe; returns what its students are trained on, and the pattern of that."""
+    from components.package_student.work import training_prompts
+    from components.prepare.resolve import resolve
+    from rats_train.config import load_recipe
+    from rats_train.embedded import teacher_folder
+    from serving.packaging.teacher import package_teacher
+
+    recipe = resolve(load_recipe(name))
+    prompts, pattern = training_prompts(recipe)
+    version = package_teacher(
+        teacher_folder(recipe.teacher.path),
+        out,
+        steps=[*recipe.student.steps, recipe.teacher.steps],
+        guidance_scale=recipe.teacher.guidance_scale,
+        resolution=recipe.resolution,
+        prompts=prompts,
+        pattern=pattern,
+    )
+    console.print(f"Its teacher is {version}.")
+    return prompts, pattern
 
 
 @app.command(epilog="Example: [bold]rats switch models 2[/bold]")
@@ -142,7 +170,7 @@ def switch(
     model: Annotated[str, typer.Option(help="Name of the student in the repository.")] = "student",
 ) -> None:
     """Serve another version of a student, or the one before; a running endpoint loses no request over it."""
-    from serving.promotion import promote, roll_back
+    from serving.package.promotion import promote, roll_back
 
     if version is None:
         version = roll_back(repo, model=model).version
@@ -157,7 +185,7 @@ def deploy(
     repo: Annotated[Path, typer.Argument(help="Model repository that is served; made if missing.")],
 ) -> None:
     """Bring the student of one model repository into another and serve it there; a running endpoint follows."""
-    from serving.promotion import deploy as deploy_students
+    from serving.packaging.deployment import deploy as deploy_students
 
     for package in deploy_students(source, repo):
         console.print(f"{package.model} version {package.version} is verified, and the one to serve in {repo}.")

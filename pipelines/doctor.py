@@ -109,13 +109,13 @@ def _unmet(needs: list[Requirement]) -> Iterator[str]:
 
 
 def _libpython() -> Finding:
-    from serving.triton import libpython_folder
+    from serving.triton.installation import libpython_folder
 
     return _ask("libpython", lambda: str(libpython_folder()), "use a Python built with --enable-shared")
 
 
 def _triton() -> Finding:
-    from serving.triton import triton_home
+    from serving.triton.installation import triton_home
 
     return _ask("triton server", lambda: str(triton_home()), "`pip install -e '.[local]'`")
 

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +22,35 @@ def atomic_write_bytes(path: str | Path, data: bytes) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with space_for(path, f"{len(data):,} bytes, "):
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes files private; what we write is for every reader that the folder lets in.
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def space_for(path: Path, size: str = "") -> Iterator[None]:
+    """Write what ``path`` is to hold; ``size`` ends in a comma, if it is known.
+
+    Raises:
+        UserError: the disk is full.
+    """
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files private; what we write is for every reader that the folder lets in.
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        yield
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        if error.errno == errno.ENOSPC:
-            free = shutil.disk_usage(path.parent).free
-            raise UserError(
-                f"No space left to write {path} ({len(data):,} bytes, {free:,} free): free some space and run again."
-            ) from error
-        raise
+        if error.errno != errno.ENOSPC and os.strerror(errno.ENOSPC) not in str(error):  # a copied tree has no number
+            raise
+        free = f"{shutil.disk_usage(path.parent).free:,} free"
+        raise UserError(f"No space left to write {path} ({size}{free}): free some space and run again.") from error
 
 
 def atomic_write_text(path: str | Path, text: str) -> None:

@@ -22,7 +22,7 @@ from serving.gateway.http_server import serve_http
 from serving.gateway.settings import GatewaySettings
 from serving.keys import trusted_key
 from serving.listener import listen
-from serving.supervisor import Supervisor
+from serving.triton.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from serving.package import Package
+    from serving.package.contents import Package
 
 
 def draw_stock(student: Path, package: "Package", seed: int) -> dict[int, NDArray[np.uint8]]:

@@ -33,7 +33,7 @@ def smoke(repo: Path, student: Path, folder: Path) -> None:
     """
     limit_threads()
     from serving.endpoint import serve
-    from serving.package import find_packages
+    from serving.package.verification import find_packages
 
     (package,) = find_packages(repo)
     began = time.monotonic()

@@ -4,6 +4,7 @@ A token has 192 random bits, so a plain hash of it cannot be searched; a slow on
 """
 
 import hashlib
+import ipaddress
 import secrets
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -125,3 +126,22 @@ async def authenticate(
 
 Caller = Annotated[ApiKey | None, Depends(authenticate)]
 """The key of a request, None where the server asks for none."""
+
+
+async def only_known(request: Request, caller: Caller) -> None:
+    """Refuse callers without a key from other machines, also where pictures are drawn for everybody.
+
+    Raises:
+        ApiError: 401.
+    """
+    if caller is None and not is_loopback(request.client.host if request.client else ""):
+        message = "other machines need an API key here: `rats keys add <name>` makes one"
+        raise ApiError(401, message, code="missing_api_key")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's own."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -5,13 +5,13 @@ from functools import cache
 from pathlib import Path
 
 from rats_train.files import sha256_file
-from serving.client import Picture
 from serving.gateway.nsfw import NsfwGuard
 from serving.gateway.provenance import Claim, Signer
-from serving.package import Package
+from serving.package.contents import Package
+from serving.package.signature import SIGNATURE
 from serving.pictures import encode
 from serving.protocol import Format, Job
-from serving.signature import SIGNATURE
+from serving.triton.client import Picture
 
 
 @dataclass(frozen=True)

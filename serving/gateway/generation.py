@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from serving import protocol
-from serving.client import BrokenError, BusyError, Picture, RefusedError
 from serving.gateway.errors import ApiError
 from serving.gateway.finishing import Finisher
 from serving.gateway.image_request import ImageRequest
 from serving.gateway.model_server import ModelServer
-from serving.package import Package
+from serving.package.contents import TEACHER, Package
 from serving.protocol import Format, Job
+from serving.triton.client import BrokenError, BusyError, Picture, RefusedError
 
 REQUEST_SECONDS = 120
 
@@ -172,10 +172,6 @@ def _package(packages: Mapping[str, Package], body: ImageRequest) -> Package:
 def default_model(packages: Mapping[str, Package]) -> str:
     """The first by name that is not the teacher."""
     return next((name for name in packages if name != TEACHER), TEACHER)
-
-
-TEACHER = "teacher"
-"""Name under which a teacher is packaged to be compared with its students."""
 
 
 def size_of(package: Package) -> str:

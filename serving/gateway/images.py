@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
-from serving.gateway.auth import Caller
+from serving.gateway.auth import ApiKey, Caller
 from serving.gateway.disconnect import ClientLeftError, unless_left
 from serving.gateway.errors import ApiError
 from serving.gateway.generation import Drawn, Order, drawn, place_order, size_of
@@ -58,11 +58,7 @@ async def generate(
     order = place_order(gateway.server.packages, body)
     request.state.facts |= {"model": order.package.model, "steps": order.steps}
     scope.enter_context(gateway.drain.work())
-    scope.enter_context(gateway.limits.admitted(caller, order.package.model, len(order.jobs)))
-    scope.enter_context(gateway.metrics.waiting.track_inprogress())
-    pictures = await scope.enter_async_context(
-        aclosing(_counted(gateway, order, drawn(gateway.server, order, gateway.settings.finisher), began))
-    )
+    pictures = await scope.enter_async_context(aclosing(_admitted(gateway, caller, order, began)))
     try:
         if body.stream:
             first = await unless_left(request, anext(pictures))
@@ -116,15 +112,28 @@ def _image(each: Drawn, order: Order, body: ImageRequest, gateway: Gateway, requ
     return Image(url=str(request.url_for("content", name=name)), seed=each.job.seed)
 
 
-async def _counted(
-    gateway: Gateway, order: Order, pictures: AsyncIterator[Drawn], began: float
-) -> AsyncIterator[Drawn]:
-    """The same pictures, counted; the request's time is taken when the last is there."""
-    labels, count = (order.package.model, order.steps), 0
-    async with aclosing(pictures):
+async def _admitted(gateway: Gateway, caller: ApiKey | None, order: Order, began: float) -> AsyncIterator[Drawn]:
+    """The pictures of an order if there is room for them, which is free again as soon as the last is there.
+
+    Raises:
+        ApiError: there is none, or they cannot be drawn.
+    """
+    model, server = order.package.model, gateway.server
+    with (
+        gateway.limits.admitted(caller, model, len(order.jobs), server.slots(model)),
+        gateway.metrics.waiting.track_inprogress(),
+    ):
+        async with aclosing(_counted(gateway, order, began)) as pictures:
+            async for each in pictures:
+                yield each
+
+
+async def _counted(gateway: Gateway, order: Order, began: float) -> AsyncIterator[Drawn]:
+    """The pictures of an order, counted; the request's time is taken when the last is there."""
+    labels = (order.package.model, order.steps)
+    async with aclosing(drawn(gateway.server, order, gateway.settings.finisher)) as pictures:
         async for each in pictures:
             if each.final:
-                count += 1
                 gateway.metrics.pictures.labels(*labels).inc()
             if each.file is None:
                 gateway.metrics.withheld.labels(order.package.model).inc()

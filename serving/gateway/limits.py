@@ -7,10 +7,9 @@ from time import monotonic
 
 from serving.gateway.auth import ApiKey
 from serving.gateway.errors import ApiError
-from serving.protocol import MAX_ROWS, QUEUE_SIZE
 
-CAPACITY = QUEUE_SIZE + MAX_ROWS
-"""Pictures of one model in the making, waiting or drawn: what the model server has room for."""
+WAITING_PER_SLOT = 1
+"""Pictures that may wait for each one that is drawn: nobody who is let in waits longer than drawing takes."""
 
 
 class TokenBucket:
@@ -39,14 +38,21 @@ class Limits:
         self._buckets: dict[str, TokenBucket] = {}
 
     @contextmanager
-    def admitted(self, key: ApiKey | None, model: str, images: int) -> Iterator[None]:
+    def admitted(self, key: ApiKey | None, model: str, images: int, slots: int) -> Iterator[None]:
         """Let `images` pictures be in the making while the context lasts.
+
+        Args:
+            key: whose they are.
+            model: what draws them.
+            images: how many.
+            slots: how many pictures it draws at once.
 
         Raises:
             ApiError: 429, not now, or 400, never as many at once.
         """
-        if self._models[model] + images > CAPACITY:
-            message = f"too many pictures are waiting ({self._models[model]} of {CAPACITY}): try again in a moment"
+        room = slots * (1 + WAITING_PER_SLOT)
+        if self._models[model] + images > room:
+            message = f"{self._models[model]} pictures are in the making, and there is room for {room}: try again soon"
             raise ApiError(429, message, code="queue_full", retry_after=1)
         if key is not None:
             self._charge(key, images)

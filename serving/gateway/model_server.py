@@ -1,10 +1,10 @@
-"""What the gateway asks of whatever draws: `serving.supervisor.Supervisor` is one."""
+"""What the gateway asks of whatever draws: `serving.triton.supervisor.Supervisor` is one."""
 
 from typing import Protocol
 
-from serving.client import OnPreview, Picture
-from serving.package import Package
+from serving.package.contents import Package
 from serving.protocol import Job
+from serving.triton.client import OnPreview, Picture
 
 
 class ModelServer(Protocol):
@@ -17,8 +17,12 @@ class ModelServer(Protocol):
         """One picture; cancel the task that waits for it to give it up.
 
         Raises:
-            RefusedError, BusyError, BrokenError: of `serving.client`; it was not drawn.
+            RefusedError, BusyError, BrokenError: of `serving.triton.client`; it was not drawn.
         """
+        ...
+
+    def slots(self, model: str) -> int:
+        """How many pictures of `model` are drawn at once."""
         ...
 
     async def prove(self, model: str, timeout: float) -> None:

@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
-from serving.client import BrokenError, BusyError
+from serving.gateway.auth import only_known
 from serving.gateway.errors import ApiError
-from serving.gateway.generation import TEACHER, size_of
+from serving.gateway.generation import size_of
 from serving.gateway.model_server import ModelServer
 from serving.gateway.recent import KEPT_SECONDS
 from serving.gateway.state import TheGateway
-from serving.package import Package
+from serving.package.contents import TEACHER, Package
+from serving.triton.client import BrokenError, BusyError
 
 HEALTH_SECONDS = 5
 
@@ -57,13 +58,13 @@ async def model(model: str, gateway: TheGateway) -> dict[str, Any]:
     return _card(gateway.server.packages[model])
 
 
-@router.get("/metrics")
+@router.get("/metrics", dependencies=[Depends(only_known)])
 async def metrics(gateway: TheGateway) -> Response:
     """Counters in Prometheus' text format."""
     return Response(gateway.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-@router.get("/openapi.json", include_in_schema=False)
+@router.get("/openapi.json", include_in_schema=False, dependencies=[Depends(only_known)])
 async def description(request: Request) -> dict[str, Any]:
     """What is here, as OpenAPI."""
     schema: dict[str, Any] = request.app.openapi()

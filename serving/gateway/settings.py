@@ -1,11 +1,10 @@
 """How a gateway treats those who ask, and what may be offered to whom."""
 
-import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rats_train.errors import UserError
-from serving.gateway.auth import ApiKeys, api_key_file
+from serving.gateway.auth import ApiKeys, api_key_file, is_loopback
 from serving.gateway.finishing import Finisher
 from serving.gateway.nsfw import NsfwGuard
 from serving.gateway.provenance import Signer
@@ -43,17 +42,10 @@ def public_settings(
     """
     api_keys = ApiKeys(api_key_file(keys))
     asks = bool(api_keys.all()) and not everybody
-    if not (asks or everybody or _is_loopback(host)):
+    if not (asks or everybody or is_loopback(host)):
         raise UserError(
             f"{host} can be reached from other machines, and there is no API key: make one with `rats keys add NAME`, "
             "or let everybody in with --everybody"
         )
     guard = NsfwGuard() if nsfw_guard else None
     return GatewaySettings(api_keys if asks else None, Finisher(Signer(keys), guard), log_prompts)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

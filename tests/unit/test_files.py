@@ -3,12 +3,13 @@
 import errno
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from rats_train.errors import UserError
-from rats_train.files import atomic_write_text, read_json, sha256_file, sha256_tree, write_json
+from rats_train.files import atomic_write_text, read_json, sha256_file, sha256_tree, space_for, write_json
 
 
 def test_json_comes_back_and_has_one_spelling(tmp_path: Path) -> None:
@@ -37,6 +38,18 @@ def test_a_full_disk_names_the_file_and_the_free_space(tmp_path: Path, monkeypat
     with pytest.raises(UserError, match=r"No space left to write .*a\.json \(\d+ bytes, [\d,]+ free\)"):
         write_json(tmp_path / "a.json", {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tree_that_finds_no_space_is_told_in_the_same_words(tmp_path: Path) -> None:
+    def copy(*_: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").touch()
+    with pytest.raises(UserError, match=r"No space left to write .*b \([\d,]+ free\)"), space_for(tmp_path / "b"):
+        shutil.copytree(tmp_path / "a", tmp_path / "b", copy_function=copy)
+    with pytest.raises(PermissionError), space_for(tmp_path / "b"):
+        raise PermissionError(errno.EACCES, "not yours")
 
 
 def test_broken_or_missing_json_is_one_line(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from kfp import dsl
 
 from components.package_student.component import package_student
 from rats_train.errors import UserError
-from serving.package import find_packages
+from serving.package.verification import find_packages
 
 
 def test_the_package_is_signed_and_carries_scorecard_and_hints(resolved, tiny_student, evaluation_dir, output):

@@ -5,7 +5,7 @@ import pytest
 from kfp import dsl
 
 from components.smoke_test.component import smoke_test
-from serving.package import package_student
+from serving.packaging.student import package_student
 
 
 @pytest.fixture

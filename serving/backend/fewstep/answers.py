@@ -11,14 +11,14 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
-from serving.loop import Failure
+from serving.drawing.loop import Failure
 from serving.protocol import FILE, IMAGE, STEP
 
 _POLL_SECONDS = 0.02
 
 
 class Answer:
-    """The answer to one request, as `serving.loop` gives it.
+    """The answer to one request, as `serving.drawing.loop` gives it.
 
     Triton crashes when a sender is asked for cancellation while, or after, it sends its last response: hence the lock.
     """

@@ -8,7 +8,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from serving.loop import Tally
+from serving.drawing.loop import Tally
 
 _SECONDS = 1.0
 _COUNTERS = {

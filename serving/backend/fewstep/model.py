@@ -12,11 +12,12 @@ import triton_python_backend_utils as pb_utils
 
 from serving.backend.fewstep.answers import Answers
 from serving.backend.fewstep.metrics import Metrics
-from serving.drawing import draw
-from serving.loop import StepLoop
-from serving.package import Package, verify_package
+from serving.drawing.draw import draw
+from serving.drawing.loop import StepLoop
+from serving.drawing.stepping import Stepper
+from serving.package.contents import Package
+from serving.package.verification import verify_package
 from serving.protocol import ADAPTER, FORMAT, GUIDANCE, NEGATIVE_PROMPT, PREVIEWS, PROMPT, SEED, STEPS, Job
-from serving.stepping import Stepper
 
 
 class TritonPythonModel:

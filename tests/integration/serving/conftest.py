@@ -11,7 +11,7 @@ import pytest
 
 from serving.endpoint import Endpoint, serve
 from serving.keys import signing_keys
-from serving.package import package_student
+from serving.packaging.student import package_student
 
 
 @pytest.fixture(scope="session")

@@ -9,17 +9,19 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from rats_train.models.load import load_model
-from serving.client import Picture, RefusedError, draw_picture
-from serving.drawing import draw
+from serving.drawing.draw import draw
+from serving.drawing.stepping import Stepper
 from serving.keys import signing_keys
-from serving.package import package_student, verify_package
+from serving.package.verification import verify_package
+from serving.packaging.student import package_student
 from serving.protocol import MAX_ROWS, Job
-from serving.stepping import Stepper
-from serving.triton import TritonServer
+from serving.triton.client import Picture, RefusedError, draw_picture
+from serving.triton.server import TritonServer
 from tests.tiny_adapters import make_adapter
 
 LONG = 400
@@ -138,6 +140,11 @@ def test_a_caller_that_gives_up_frees_its_slot_and_others_are_unharmed(triton, s
     assert triton.count("fewstep_pictures_total", ended="cancelled") == before + MAX_ROWS
     assert triton.count("fewstep_steps_total") - steps < LONG
     assert triton.count("fewstep_active") == 0
+
+
+def test_there_is_one_instance_where_there_is_no_gpu(triton):
+    # The room that a gateway has for pictures is counted by instances.
+    assert triton.do(triton.server.instances("student")) == max(1, torch.cuda.device_count())
 
 
 def test_metrics_tell_of_batches_queue_and_prompts(triton):

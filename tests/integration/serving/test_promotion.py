@@ -7,18 +7,17 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 import torch
 
 from rats_train.models.load import load_model
 from serving.keys import signing_keys
-from serving.package import package_student
-from serving.promotion import promote, roll_back, served
+from serving.package.promotion import promote, roll_back, served
+from serving.package.signature import sign_folder
+from serving.packaging.student import package_student
 from serving.protocol import Job
-from serving.signature import sign_folder
-from serving.supervisor import Supervisor
+from serving.triton.supervisor import Supervisor
 from tests.tiny_pipelines import tiny_sd3
 
 JOB = Job("two owls", 3, 8)
@@ -92,6 +91,31 @@ def test_promoting_and_rolling_back_under_load_fails_no_request(repo: Path, keys
     assert sum(changes) <= 2 + 4 * HAMMERS  # requests of both versions end in any order while one takes over
 
 
+async def give_up_while_drawn(supervisor: Supervisor, seed: int) -> None:
+    begun = asyncio.Event()
+    job = Job("a fox", seed, 8, previews=True)
+    drawing = asyncio.create_task(supervisor.draw("student", job, 60, lambda _: begun.set()))
+    await begun.wait()
+    assert drawing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await drawing
+
+
+@pytest.mark.slow
+def test_requests_given_up_while_they_were_drawn_keep_no_old_version(repo: Path, keys: Path) -> None:
+    public = signing_keys(keys).public
+
+    async def run():
+        async with Supervisor(repo, public) as supervisor:
+            await asyncio.gather(*(give_up_while_drawn(supervisor, seed) for seed in range(20)))
+            promote(repo, 2, public_key=public)
+            await until(lambda: supervisor.packages["student"].version == 2)
+            await until(lambda: len(stubs(repo)) == 1)
+            await supervisor.prove("student", 60)
+
+    asyncio.run(run())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["a byte differs", "another canary"])
 def test_a_version_that_is_refused_changes_nothing(repo: Path, keys: Path, fault: str) -> None:
@@ -99,12 +123,18 @@ def test_a_version_that_is_refused_changes_nothing(repo: Path, keys: Path, fault
 
     async def run():
         async with Supervisor(repo, public) as supervisor:
-            before = (await supervisor.draw("student", JOB, 60)).content
+            drawn, stop = [], asyncio.Event()
+            others = asyncio.create_task(hammer(supervisor, drawn, stop))
+            await until(lambda: drawn)
             promote(repo, 2, public_key=public)
             spoil(repo / "student/2", keys, fault)
-            await until(lambda: served(repo / "student") == 1)
-            np.testing.assert_array_equal((await supervisor.draw("student", JOB, 60)).content, before)
-            await supervisor.prove("student", 5)
+            while served(repo / "student") != 1:
+                await supervisor.prove("student", 5)  # health stays green: version 1 draws on
+                await asyncio.sleep(0.2)
+            drawn.append((await supervisor.draw("student", JOB, 60)).content.tobytes())
+            stop.set()
+            await others
+            assert len(set(drawn)) == 1
 
     asyncio.run(run())
     assert '"why": "refused: ' in (repo / "student/promotions.jsonl").read_text()

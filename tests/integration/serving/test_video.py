@@ -17,7 +17,8 @@ from rats_train.models.load import load_model
 from rats_train.resolution import Resolution
 from serving.endpoint import Endpoint, serve
 from serving.keys import signing_keys
-from serving.package import package_student, verify_package
+from serving.package.verification import verify_package
+from serving.packaging.student import package_student
 from tests.pixels import assert_same_picture
 from tests.tiny_pipelines import tiny_wan
 

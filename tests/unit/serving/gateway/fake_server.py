@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from rats_train.resolution import Resolution
-from serving.client import Picture
-from serving.hints import PromptHints
-from serving.package import Package
+from serving.package.contents import Package
+from serving.package.hints import PromptHints
 from serving.protocol import Job
+from serving.triton.client import Picture
+
+SLOTS = 8
 
 
 def package(folder: Path, model: str = "student", **changes) -> Package:
@@ -77,6 +79,9 @@ class FakeServer:
             raise
         finally:
             self.in_flight -= 1
+
+    def slots(self, model):
+        return SLOTS
 
     async def prove(self, model, timeout):
         if self.failure is not None:

@@ -1,16 +1,20 @@
 """Who is let in, how much they may ask for, and that nothing else is open."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import openai
 import pytest
+from fastapi.testclient import TestClient
 
 from rats_train.errors import UserError
+from serving.gateway.app import create_app
 from serving.gateway.auth import ApiKey, ApiKeys, api_key_file
 from serving.gateway.errors import ApiError
-from serving.gateway.limits import CAPACITY, Limits
+from serving.gateway.limits import Limits
 from serving.gateway.settings import GatewaySettings, public_settings
+from tests.unit.serving.gateway.fake_server import SLOTS
 
 BODY = {"prompt": "two owls", "num_inference_steps": 3}
 
@@ -118,7 +122,7 @@ def test_a_minute_s_worth_at_once_and_then_at_the_rate():
     limits, key = Limits(clock), ApiKey("ann", "", "", images_per_minute=6, images_at_once=6)
 
     def ask(images):
-        with limits.admitted(key, "student", images):
+        with limits.admitted(key, "student", images, SLOTS):
             pass
 
     ask(6)
@@ -139,21 +143,44 @@ def test_a_minute_s_worth_at_once_and_then_at_the_rate():
 def test_one_key_s_limit_is_not_another_s():
     limits = Limits(Clock())
     for name in ("ann", "bob"):
-        with limits.admitted(ApiKey(name, "", "", 1, 1), "student", 1):
+        with limits.admitted(ApiKey(name, "", "", 1, 1), "student", 1, SLOTS):
             pass
 
 
 def test_all_together_are_refused_at_once_when_the_model_server_is_full():
     limits = Limits(Clock())
-    with limits.admitted(None, "student", CAPACITY - 1):
+    with limits.admitted(None, "student", 2 * SLOTS - 1, SLOTS):
         with (
-            pytest.raises(ApiError, match="too many pictures are waiting") as refusal,
-            limits.admitted(None, "student", 2),
+            pytest.raises(ApiError, match="15 pictures are in the making, and there is room for 16") as refusal,
+            limits.admitted(None, "student", 2, SLOTS),
         ):
             pass
         assert (refusal.value.status, refusal.value.headers["Retry-After"]) == (429, "1")
-        with limits.admitted(None, "student", 1), limits.admitted(None, "other", 10):
+        with limits.admitted(None, "student", 1, SLOTS), limits.admitted(None, "other", 10, SLOTS):
             pass
+
+
+@pytest.mark.parametrize(("caller", "status"), [("203.0.113.9", 401), ("127.0.0.1", 200), ("::1", 200)])
+def test_where_everybody_may_draw_other_machines_see_no_more_than_that(server, caller, status):
+    http = TestClient(create_app(server), client=(caller, 50000))
+    assert http.post("/v1/images/generations", json=BODY).status_code == 200
+    assert [http.get(path).status_code for path in ("/healthz", "/v1/models", "/")] == [200] * 3
+    closed = [http.get(path) for path in ("/metrics", "/openapi.json")]
+    assert [answer.status_code for answer in closed] == [status] * 2
+    assert http.get("/docs").status_code == http.get("/redoc").status_code == 404
+    if status == 401:
+        assert "rats keys add" in closed[0].json()["error"]["message"]
+
+
+@pytest.mark.parametrize("settings", [None])
+def test_callers_for_whom_there_is_room_never_hear_of_a_limit(gateway):
+    # Not even one who asks again the moment an answer is there.
+    def ask_again_and_again(_):
+        with httpx.Client(base_url=gateway.url, timeout=60) as http:
+            return {http.post("/v1/images/generations", json=BODY).status_code for _ in range(5)}
+
+    with ThreadPoolExecutor(2 * SLOTS) as pool:
+        assert set().union(*pool.map(ask_again_and_again, range(2 * SLOTS))) == {200}
 
 
 def test_other_machines_are_not_let_in_without_a_key(tmp_path):

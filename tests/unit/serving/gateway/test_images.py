@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from rats_train.resolution import Resolution
-from serving.client import BrokenError, BusyError, RefusedError
 from serving.protocol import MAX_SEED, Job
+from serving.triton.client import BrokenError, BusyError, RefusedError
 from tests.unit.serving.gateway.conftest import running
 from tests.unit.serving.gateway.fake_server import FakeServer, package, pixels_of
 

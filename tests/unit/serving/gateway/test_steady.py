@@ -122,7 +122,7 @@ def test_unknown_paths_answer_in_openai_shape(http, path):
 
 def test_health_tells_the_reason(http, server):
     assert http.get("/healthz").json() == {"status": "ok", "models": {"student": "ok"}}
-    from serving.client import BrokenError
+    from serving.triton.client import BrokenError
 
     server.failure = BrokenError("the stub died")
     answer = http.get("/healthz")

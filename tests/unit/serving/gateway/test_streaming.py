@@ -11,8 +11,8 @@ import openai
 import pytest
 from PIL import Image
 
-from serving.client import BrokenError
 from serving.gateway.generation import preview_steps
+from serving.triton.client import BrokenError
 from tests.unit.serving.gateway.fake_server import pixels_of
 
 BODY = {"prompt": "two owls", "seed": 3, "stream": True, "partial_images": 3}

@@ -1,0 +1,96 @@
+"""Callers: so many that each ask again once they have their answer, or one new one every so many seconds."""
+
+import asyncio
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from benchmarks.serving.servers import MIX, PROMPTS
+
+PATH = "/v1/images/generations"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a request ended, and how long that took."""
+
+    status: int
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether it brought a picture."""
+        return self.status == HTTPStatus.OK
+
+
+def bodies(count: int) -> list[dict[str, Any]]:
+    """`count` requests of mixed steps."""
+    return [
+        {"prompt": PROMPTS[i % len(PROMPTS)], "seed": i, "num_inference_steps": MIX[i % len(MIX)]} for i in range(count)
+    ]
+
+
+async def closed_loop(url: str, requests: Sequence[dict[str, Any]], callers: int) -> tuple[list[Answer], float]:
+    """All `requests` by so many callers at a time; their answers, and the seconds from the first to the last."""
+    left: Iterator[dict[str, Any]] = iter(requests)
+    answers: list[Answer] = []
+
+    async def caller(http: httpx.AsyncClient) -> None:
+        for body in left:
+            answers.append(await _ask(http, body))
+
+    began = time.perf_counter()
+    async with _client(url) as http:
+        await asyncio.gather(*(caller(http) for _ in range(callers)))
+    return answers, time.perf_counter() - began
+
+
+async def open_loop(url: str, requests: Sequence[dict[str, Any]], per_second: float) -> list[Answer]:
+    """All `requests`, one every 1/`per_second` seconds whatever became of the others."""
+    async with _client(url) as http:
+        began, asked = time.perf_counter(), []
+        for number, body in enumerate(requests):
+            await asyncio.sleep(max(0.0, began + number / per_second - time.perf_counter()))
+            asked.append(asyncio.create_task(_ask(http, body)))
+        return await asyncio.gather(*asked)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest of `values` that so many percent of them do not exceed."""
+    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
+
+
+def milliseconds(answers: Sequence[Answer], percent: float) -> float:
+    """Of the time that answers took."""
+    return round(1000 * percentile([each.seconds for each in answers], percent), 1)
+
+
+def median_rate(rounds: Sequence[tuple[list[Answer], float]]) -> float:
+    """Pictures a second."""
+    return round(statistics.median(sum(each.ok for each in answers) / seconds for answers, seconds in rounds), 2)
+
+
+def joined(rounds: Sequence[tuple[list[Answer], float]]) -> list[Answer]:
+    """The answers of all rounds."""
+    return list(itertools.chain.from_iterable(answers for answers, _ in rounds))
+
+
+def _client(url: str) -> httpx.AsyncClient:
+    unbounded = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    return httpx.AsyncClient(base_url=url, timeout=120, limits=unbounded)
+
+
+async def _ask(http: httpx.AsyncClient, body: dict[str, Any]) -> Answer:
+    began = time.perf_counter()
+    try:
+        status = (await http.post(PATH, json=body)).status_code
+    except httpx.HTTPError:
+        status = 0
+    return Answer(status, time.perf_counter() - began)

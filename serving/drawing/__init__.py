@@ -1,0 +1,1 @@
+"""What draws: a loop that takes one denoising step for many pictures at once."""

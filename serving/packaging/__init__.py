@@ -1,0 +1,1 @@
+"""Making packages: needs torch, to draw the canary, and the private key."""

@@ -1,0 +1,1 @@
+"""The Triton server: its process, what keeps it alive, and asking it for pictures."""
