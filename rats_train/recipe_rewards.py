@@ -7,8 +7,10 @@ from pydantic import Field, model_validator
 
 from rats_train.recipe_section import Positive, Section, Weight
 
-RewardKind = Literal["clip", "hpsv2", "pickscore", "image_reward", "aesthetic", "ocr", "verifier", "nsfw", "remote"]
-PACKAGED_KINDS: Final[frozenset[RewardKind]] = frozenset({"ocr", "verifier", "nsfw"})
+RewardKind = Literal[
+    "clip", "hpsv2", "pickscore", "image_reward", "aesthetic", "ocr", "verifier", "likeness", "nsfw", "remote"
+]
+PACKAGED_KINDS: Final[frozenset[RewardKind]] = frozenset({"ocr", "verifier", "likeness", "nsfw"})
 """Kinds of reward that bring their weights or rules along: they have no path, and no gradient."""
 
 
@@ -23,8 +25,8 @@ class RewardSpec(Section):
     """A reward model of one ``kind`` and its share of the sum.
 
     ``path`` is ``embedded:a``, ``embedded:b``, or a folder or hub id of that kind of model; the kinds ``ocr``,
-    ``verifier`` and ``nsfw`` have none. A registered reward is named with its version, ``hpsv2@3``, and brings its
-    kind, statistics and digest along. A path that begins with ``http://`` or ``https://`` is a reward that
+    ``verifier``, ``likeness`` and ``nsfw`` have none. A registered reward is named with its version, ``hpsv2@3``, and
+    brings its kind, statistics and digest along. A path that begins with ``http://`` or ``https://`` is a reward that
     `rats reward serve` serves, of whatever kind it has there: its kind here is ``remote``. ``digest``, the SHA-256 of
     the folder, pins its bytes: others are refused. ``statistics`` bring rewards of different scales to one; null
     leaves the raw value.

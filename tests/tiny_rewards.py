@@ -102,7 +102,7 @@ def make_case(kind: str, folder: Path, clip: Path) -> Case:
         "image_reward": image_reward_dir,
         "aesthetic": lambda path: aesthetic_dir(path, clip),
     }
-    if kind == "verifier":
+    if kind in ("verifier", "likeness"):
         return Case(RewardSpec(name="tiny", kind=kind), scenes(), ["a fox", "one fox", "two foxes"])
     if kind == "ocr":
         prompts = ['a sign "OPEN"', 'a sign "NEW SHOP"', 'a sign "CLOSED"']

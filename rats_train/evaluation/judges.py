@@ -17,6 +17,15 @@ def judging_kind(spec: RewardSpec) -> Kind:
     return "guard" if spec.kind == "nsfw" else "heldout"
 
 
+def world_kinds(trained: Sequence[RewardSpec]) -> dict[str, Kind]:
+    """What the embedded world's rules and likeness are to the judgement: none of its own where they were trained on."""
+    kinds = {spec.kind for spec in trained}
+    return {
+        ALL_CORRECT: "trained" if "verifier" in kinds else "verifier",
+        SCENE_LIKENESS: "trained" if "likeness" in kinds else "realism",
+    }
+
+
 class Judges:
     """Every metric of a recipe, ready to score pictures of ``prompts`` (one an image, prompt by prompt).
 
@@ -47,7 +56,7 @@ class Judges:
             **{spec.name: judging_kind(spec) for spec in recipe.rewards.heldout},
         }
         if metrics.can_verify(prompts):
-            self.kinds |= {ALL_CORRECT: "verifier", SCENE_LIKENESS: "realism"}
+            self.kinds |= world_kinds(recipe.rewards.train)
         if self._per_prompt > 1:
             self.kinds[DIVERSITY_PIXELS] = "diversity"
             if self._encoder:

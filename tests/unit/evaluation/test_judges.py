@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rats_train.config import load_recipe
-from rats_train.evaluation.judges import Judges, judging_kind
+from rats_train.evaluation.judges import Judges, judging_kind, world_kinds
 from rats_train.evaluation.rules import SAFE
 from rats_train.recipe_rewards import RewardSpec, Statistics
 
@@ -25,6 +25,13 @@ def recipe(tiny_reward_dir):
 def test_a_guard_is_no_evidence():
     assert judging_kind(RewardSpec(name="safe", kind="nsfw")) == "guard"
     assert judging_kind(RewardSpec(name="text", kind="ocr")) == "heldout"
+
+
+def test_rules_that_were_trained_on_are_no_evidence():
+    rules, real = RewardSpec(name="rules", kind="verifier"), RewardSpec(name="real", kind="likeness")
+    assert world_kinds([]) == {"all_correct": "verifier", "scene_likeness": "realism"}
+    assert world_kinds([rules]) == {"all_correct": "trained", "scene_likeness": "realism"}
+    assert world_kinds([rules, real]) == {"all_correct": "trained", "scene_likeness": "trained"}
 
 
 def test_the_real_guard_scores_on_its_own_scale_and_is_no_held_out_reward(recipe):
