@@ -29,12 +29,14 @@ METHODS: dict[str, dict[str, Any]] = {
     "rtdmd": GROUPS | {"cold_start": 0.5, "fake_updates": 2, "gate": "soft", "credit": {}},
 }
 LORA: dict[str, dict[str, Any]] = {"full": {}, "lora": {"lora": {"rank": 4}}}
+# The method of one role that learns and that of most, in every combination; the others with each side of both once.
 MATRIX: dict[str, dict[str, dict[str, Any]]] = {
     f"{method}-zero{stage}-{weights}": {
         "method": {"name": method, **settings},
         "training": {"zero_stage": stage, **LORA[weights]},
     }
     for (method, settings), stage, weights in itertools.product(METHODS.items(), (2, 3), LORA)
+    if method in ("rats", "rtdmd") or (stage == 3) == (weights == "lora")
 }
 EMA = {"teacher": {"source": "ema", "ema_decay": 0.5}}
 WAYS: dict[str, dict[str, dict[str, Any]]] = MATRIX | {
@@ -77,9 +79,9 @@ def runs(recipes: dict[str, Path], tiny_store: Path, tmp_path_factory: pytest.Te
 
 @pytest.fixture(scope="module")
 def torn(recipes: dict[str, Path], tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Those of the matrix by two ranks that are killed between two checkpoints, and by two others from there."""
+    """Those of the matrix by a rank that is killed (SIGKILL) between two checkpoints, and by another from there."""
     out = tmp_path_factory.mktemp("torn")
-    run_all([recipes[way] for way in MATRIX], tiny_store, out, 2, killed_after=KILLED["after"])
+    run_all([recipes[way] for way in MATRIX], tiny_store, out, 1, killed_after=KILLED["after"])
     return out
 
 
@@ -124,15 +126,15 @@ def test_every_method_learns_the_same_from_one_rank_and_two(runs: dict[int, Path
     for ours, theirs in zip(one, two, strict=True):
         assert ours == pytest.approx(theirs, abs=1e-4)
     assert_alike_students(runs[1] / way, runs[2] / way)
-    assert_alike_students(runs[1] / way, runs[1] / way.replace("zero3", "zero2"))
+    if way.replace("zero3", "zero2") in MATRIX:
+        assert_alike_students(runs[1] / way, runs[1] / way.replace("zero3", "zero2"))
 
 
 @pytest.mark.slow
 def test_no_two_methods_learn_the_same(runs: dict[int, Path]) -> None:
-    for weights in LORA:
-        found = [student(runs[1] / f"{method}-zero2-{weights}") for method in METHODS]
-        for one, other in itertools.combinations(found, 2):
-            assert max((one[name] - other[name]).abs().max() for name in one) > 1e-3
+    found = [student(runs[1] / f"{method}-zero2-full") for method in METHODS]
+    for one, other in itertools.combinations(found, 2):
+        assert max((one[name] - other[name]).abs().max() for name in one) > 1e-3
 
 
 @pytest.mark.slow
@@ -141,7 +143,7 @@ def test_killed_between_two_checkpoints_every_method_ends_bit_for_bit_the_same(
     runs: dict[int, Path], torn: Path, way: str
 ) -> None:
     assert read_json(torn / way / "result.json")["resumed_from"] == KILLED["resumed_from"]
-    assert_same_run(torn / way, runs[2] / way)
+    assert_same_run(torn / way, runs[1] / way)
 
 
 @pytest.mark.slow
