@@ -38,11 +38,11 @@ class Watch:
         self._nfe = watched_budget(recipe.student.steps)
         self._sigmas, self._guidance_scale = student_sigmas(recipe, self._nfe), recipe.student_guidance_scale
         self._weights = {reward.name: reward.weight for reward in self._rewards}
-        rules = world_kinds(recipe.rewards.train)[ALL_CORRECT]
+        ruled = ALL_CORRECT in world_kinds(recipe.rewards.train)
         self._kinds: dict[str, Kind] = {
             **{reward.name: "trained" for reward in trained},
             **{spec.name: judging_kind(spec) for spec in recipe.rewards.heldout},
-            **({ALL_CORRECT: rules} if metrics.can_verify(self._prompts) else {}),
+            **({ALL_CORRECT: "verifier"} if ruled and metrics.can_verify(self._prompts) else {}),
             DIVERSITY_PIXELS: "diversity",
             **({DIVERSITY_FEATURES: "diversity"} if self._encoder else {}),
         }

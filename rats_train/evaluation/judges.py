@@ -18,21 +18,19 @@ def judging_kind(spec: RewardSpec) -> Kind:
 
 
 def world_kinds(trained: Sequence[RewardSpec]) -> dict[str, Kind]:
-    """What the embedded world's rules and likeness are to the judgement: none of its own where they were trained on."""
+    """What judges the embedded world's pictures beside rewards; a rule that was trained on is a reward, and no judge."""
     kinds = {spec.kind for spec in trained}
-    return {
-        ALL_CORRECT: "trained" if "verifier" in kinds else "verifier",
-        SCENE_LIKENESS: "trained" if "likeness" in kinds else "realism",
-    }
+    judges: dict[str, Kind] = {} if "verifier" in kinds else {ALL_CORRECT: "verifier"}
+    return judges if "likeness" in kinds else judges | {SCENE_LIKENESS: "realism"}
 
 
 class Judges:
     """Every metric of a recipe, ready to score pictures of ``prompts`` (one an image, prompt by prompt).
 
     Attributes:
-        kinds: metric -> kind. Verifier and likeness appear when all prompts are of the embedded world, diversity when
-            a prompt has at least two pictures; its features are those of the first held-out reward that has some, or
-            else of the first other one, and without any it is left out.
+        kinds: metric -> kind. Verifier and likeness appear when all prompts are of the embedded world, unless they were
+            trained on; diversity when a prompt has at least two pictures; its features are those of the first held-out
+            reward that has some, or else of the first other one, and without any it is left out.
         encoder: name of that reward.
     """
 
@@ -73,6 +71,7 @@ class Judges:
         }
         if ALL_CORRECT in self.kinds:
             found[ALL_CORRECT] = metrics.verified(images, self._prompts)
+        if SCENE_LIKENESS in self.kinds:
             found[SCENE_LIKENESS] = metrics.scene_likeness(images, self._prompts)
         if self._per_prompt > 1:
             found[DIVERSITY_PIXELS] = metrics.pixel_diversity(images, self._per_prompt)

@@ -27,11 +27,24 @@ def test_a_guard_is_no_evidence():
     assert judging_kind(RewardSpec(name="text", kind="ocr")) == "heldout"
 
 
-def test_rules_that_were_trained_on_are_no_evidence():
+def test_rules_that_were_trained_on_judge_nothing():
     rules, real = RewardSpec(name="rules", kind="verifier"), RewardSpec(name="real", kind="likeness")
     assert world_kinds([]) == {"all_correct": "verifier", "scene_likeness": "realism"}
-    assert world_kinds([rules]) == {"all_correct": "trained", "scene_likeness": "realism"}
-    assert world_kinds([rules, real]) == {"all_correct": "trained", "scene_likeness": "trained"}
+    assert world_kinds([rules]) == {"scene_likeness": "realism"}
+    assert world_kinds([real]) == {"all_correct": "verifier"}
+
+
+def test_a_trained_rule_is_a_reward_among_the_others(recipe):
+    trained = [RewardSpec(name="rules", kind="verifier"), RewardSpec(name="real", kind="likeness")]
+    ruled = recipe()
+    rewards = ruled.rewards.model_copy(update={"train": [*ruled.rewards.train, *trained]})
+    judges = Judges(ruled.model_copy(update={"rewards": rewards}), ["a fox", "a fox"])
+    images = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+    values = judges.values(images, judges.features(images))
+    assert values.keys() == judges.kinds.keys()
+    assert {name for name, kind in judges.kinds.items() if kind == "trained"} == {"a", "rules", "real"}
+    assert not judges.kinds.keys() & {"all_correct", "scene_likeness"}
+    assert values["rules"] == [0, 0]
 
 
 def test_the_real_guard_scores_on_its_own_scale_and_is_no_held_out_reward(recipe):
