@@ -18,7 +18,7 @@ def judging_kind(spec: RewardSpec) -> Kind:
 
 
 def world_kinds(trained: Sequence[RewardSpec]) -> dict[str, Kind]:
-    """What judges the embedded world's pictures beside rewards; a rule that was trained on is a reward, and no judge."""
+    """What judges the embedded world's pictures beside rewards; a rule that is trained on is a reward, and no judge."""
     kinds = {spec.kind for spec in trained}
     judges: dict[str, Kind] = {} if "verifier" in kinds else {ALL_CORRECT: "verifier"}
     return judges if "likeness" in kinds else judges | {SCENE_LIKENESS: "realism"}

@@ -23,9 +23,10 @@ def scene_likeness(images: Tensor, prompts: Sequence[str]) -> Tensor:
 def _nearest(image: Tensor, prompt: str) -> Tensor:
     """Least mean squared error of a picture from the scenes of its prompt."""
     scenes = _right_scenes(prompt).to(image.device)
-    return (
-        (scenes / 255.0 - image).square().mean(dim=(1, 2, 3)).min() if len(scenes) else torch.ones_like(image[0, 0, 0])
-    )
+    if not len(scenes):
+        return image.new_ones(())
+    nearest: Tensor = (scenes / 255.0 - image).square().mean(dim=(1, 2, 3)).min()
+    return nearest
 
 
 @cache

@@ -26,7 +26,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "reward_only": {},
     "grpo": GROUPS | {"kl_weight": 0.1},
     "otca": GROUPS,
-    "rtdmd": GROUPS | {"cold_start": 0.5, "fake_updates": 2, "gate": "soft", "credit": {}},
+    "rtdmd": GROUPS | {"cold_start": 0.5, "fake_updates": 2, "learned_steps": 1, "gate": "soft", "credit": {}},
 }
 LORA: dict[str, dict[str, Any]] = {"full": {}, "lora": {"lora": {"rank": 4}}}
 # The method of one role that learns and that of most, in every combination; the others with each side of both once.
