@@ -134,20 +134,22 @@ class RtdmdMethod(PolicySettings):
     """RTDMD: the student's distribution is matched to the teacher's, then to the teacher's tilted by the reward.
 
     For the first ``cold_start`` of the steps (a share; 1: all) the distribution alone is matched (AC-DMD), and the
-    student learns in every ``fake_updates``-th step. Then it learns in each, at ``tilt_rate`` times the learning rate,
-    from the sum of a policy gradient on ``learned_steps`` of a chain's random steps (null: all), the last step's
-    distribution times ``matching_weight``, and its reward by back-propagation times ``reward_weight``.
+    student learns in every ``fake_updates``-th step. Then it learns in each, from the sum of a policy gradient on
+    ``learned_steps`` of a chain's random steps (null: all), the last step's distribution times ``matching_weight``, and
+    its reward by back-propagation times ``reward_weight``. Either stage has a warm-up and a fall of its own; the peak
+    of the second is ``tilt_rate`` times the learning rate.
 
-    The fake score learns in every step, at ``fake_rate`` times the learning rate, with its consistency weighed by
-    ``consistency_weight``. ``gate`` lets each sample follow the distribution as far as RATS would let it follow its
-    teacher, at temperature ``tau``; ``credit`` spreads the policy gradient's advantages as OTCA does.
+    The fake score learns in every step, at ``fake_rate`` times the stage's rate, with its consistency weighed by
+    ``consistency_weight``; 0 leaves it out, and two of its three evaluations. ``gate`` lets each sample follow the
+    distribution as far as RATS would let it follow its teacher, at temperature ``tau``; ``credit`` spreads the policy
+    gradient's advantages as OTCA does.
     """
 
     name: Literal["rtdmd"] = "rtdmd"
     cold_start: Share = 0.5
     fake_updates: Count = 5
     fake_rate: Positive = 1.0
-    tilt_rate: Positive = 0.1
+    tilt_rate: Positive = 0.3
     consistency_weight: Weight = 0.01
     learned_steps: Count | None = 2
     matching_weight: Weight = 1.0

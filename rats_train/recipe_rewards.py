@@ -13,7 +13,7 @@ ENTRY_POINT: Final = "rats_train.rewards"
 """Under which installed packages name kinds of their own (docs/extending.md)."""
 FOLDER_KINDS: Final = ("clip", "hpsv2", "pickscore", "image_reward", "aesthetic")
 """Kinds of reward whose weights lie in a folder."""
-PACKAGED_KINDS: Final = ("ocr", "verifier", "nsfw")
+PACKAGED_KINDS: Final = ("ocr", "verifier", "likeness", "nsfw")
 """Kinds of reward that bring their weights or rules along: they have no path, and no gradient."""
 BUILT_IN: Final = (*FOLDER_KINDS, *PACKAGED_KINDS, "remote")
 
@@ -45,11 +45,11 @@ class RewardSpec(Section):
     """A reward model of one ``kind`` and its share of the sum.
 
     ``path`` is ``embedded:a``, ``embedded:b``, or a folder or hub id of that kind of model; the kinds ``ocr``,
-    ``verifier`` and ``nsfw`` have none, and installed packages may bring further kinds. A registered reward is named
-    with its version, ``hpsv2@3``, and brings its kind, statistics and digest along. A path that begins with ``http://``
-    or ``https://`` is a reward that `rats reward serve` serves, of whatever kind it has there: its kind here is
-    ``remote``. ``digest``, the SHA-256 of the folder, pins its bytes: others are refused. ``statistics`` bring rewards
-    of different scales to one; null leaves the raw value.
+    ``verifier``, ``likeness`` and ``nsfw`` have none, and installed packages may bring further kinds. A registered
+    reward is named with its version, ``hpsv2@3``, and brings its kind, statistics and digest along. A path that begins
+    with ``http://`` or ``https://`` is a reward that `rats reward serve` serves, of whatever kind it has there: its kind
+    here is ``remote``. ``digest``, the SHA-256 of the folder, pins its bytes: others are refused. ``statistics`` bring
+    rewards of different scales to one; null leaves the raw value.
     """
 
     name: Annotated[str, Field(min_length=1)]

@@ -137,7 +137,7 @@ def make_case(kind: str, folder: Path, clip: Path) -> Case:
     }
     if kind == "weighted":
         return WeightedCase(RewardSpec(name="tiny", path=str(clip)), noise(), PROMPTS)
-    if kind == "verifier":
+    if kind in ("verifier", "likeness"):
         return Case(RewardSpec(name="tiny", kind=kind), scenes(), ["a fox", "one fox", "two foxes"])
     if kind == "ocr":
         prompts = ['a sign "OPEN"', 'a sign "NEW SHOP"', 'a sign "CLOSED"']

@@ -47,34 +47,45 @@ class Row:
 
 @dataclass(frozen=True)
 class Training:
-    """What one training logged, and the seconds[T] that had passed after each of its steps."""
+    """What one training logged, the seconds[T] that had passed at each point of its curve, and at its end."""
 
     method: str
     curve: Curve
     seconds: Values
+    total_seconds: float
 
     @property
     def steps_to_teacher(self) -> int | None:
         """The step from which the smoothed reward stays above the teacher's."""
         return crossing(self.curve.steps, smooth(self.curve.gap))
 
+    @property
+    def seconds_to_teacher(self) -> float | None:
+        """The seconds until then."""
+        step = self.steps_to_teacher
+        return None if step is None else float(self.seconds[np.searchsorted(self.curve.steps, step)])
+
 
 def read_training(case: Case, run: Path) -> Training:
     """The training of one finished case."""
     metrics = step_folder(run, "train_student") / "log" / "metrics.jsonl"
-    seconds = np.cumsum([json.loads(line)["seconds"] for line in metrics.read_text().splitlines()])
-    return Training(case.method, read_curve(metrics), seconds)
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    passed = np.cumsum([line["seconds"] for line in lines])
+    at_step = dict(zip((line["step"] for line in lines), passed, strict=True))
+    curve = read_curve(metrics)
+    # A student may learn in some of the steps only; the others take their time as well.
+    return Training(case.method, curve, np.array([at_step[int(step)] for step in curve.steps]), float(passed[-1]))
 
 
 def case_rows(case: Case, run: Path, training: Training) -> Iterator[Row]:
     """The rows of one finished case."""
     card = Scorecard.read(run / "scorecard.json")
-    step = training.steps_to_teacher
+    seconds = training.seconds_to_teacher
     about = {
         "n_prompts": card.n_prompts,
-        "train_seconds": round(float(training.seconds[-1]), 1),
-        "seconds_to_teacher": None if step is None else round(float(training.seconds[step - 1]), 1),
-        "steps_to_teacher": step,
+        "train_seconds": round(training.total_seconds, 1),
+        "seconds_to_teacher": None if seconds is None else round(seconds, 1),
+        "steps_to_teacher": training.steps_to_teacher,
         "recipe_digest": recipe_digest(case.load()),
     }
     for budget in card.budgets:

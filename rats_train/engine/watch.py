@@ -12,7 +12,7 @@ from rats_train.engine.joint_reward import load_joint_rewards
 from rats_train.engine.ranks import Ranks
 from rats_train.evaluation import metrics
 from rats_train.evaluation.heldout import WATCHED_SEEDS, watch_prompts, watch_seeds, watched_budget
-from rats_train.evaluation.judges import judging_kind
+from rats_train.evaluation.judges import judging_kind, world_kinds
 from rats_train.evaluation.scores import ALL_CORRECT, DIVERSITY_FEATURES, DIVERSITY_PIXELS, Kind, floats
 from rats_train.evaluation.watched import WatchPoint
 from rats_train.models.base import FlowModel
@@ -40,10 +40,11 @@ class Watch:
         self._nfe = watched_budget(recipe.student.steps)
         self._sigmas, self._guidance_scale = student_sigmas(recipe, self._nfe), recipe.student_guidance_scale
         self._weights = {reward.name: reward.weight for reward in self._rewards}
+        ruled = ALL_CORRECT in world_kinds(recipe.rewards.train)
         self._kinds: dict[str, Kind] = {
             **{reward.name: "trained" for reward in trained},
             **{spec.name: judging_kind(spec) for spec in recipe.rewards.heldout},
-            **({ALL_CORRECT: "verifier"} if metrics.can_verify(self._prompts) else {}),
+            **({ALL_CORRECT: "verifier"} if ruled and metrics.can_verify(self._prompts) else {}),
             DIVERSITY_PIXELS: "diversity",
             **({DIVERSITY_FEATURES: "diversity"} if self._encoder else {}),
         }

@@ -18,13 +18,20 @@ def judging_kind(spec: RewardSpec) -> Kind:
     return "guard" if spec.kind == "nsfw" else "heldout"
 
 
+def world_kinds(trained: Sequence[RewardSpec]) -> dict[str, Kind]:
+    """What judges the embedded world's pictures beside rewards; a rule that is trained on is a reward, and no judge."""
+    kinds = {spec.kind for spec in trained}
+    judges: dict[str, Kind] = {} if "verifier" in kinds else {ALL_CORRECT: "verifier"}
+    return judges if "likeness" in kinds else judges | {SCENE_LIKENESS: "realism"}
+
+
 class Judges:
     """Every metric of a recipe, ready to score pictures of ``prompts`` (one an image, prompt by prompt).
 
     Attributes:
-        kinds: metric -> kind. Verifier and likeness appear when all prompts are of the embedded world, diversity when
-            a prompt has at least two pictures; its features are those of the first held-out reward that has some, or
-            else of the first other one, and without any it is left out.
+        kinds: metric -> kind. Verifier and likeness appear when all prompts are of the embedded world, unless they were
+            trained on; diversity when a prompt has at least two pictures; its features are those of the first held-out
+            reward that has some, or else of the first other one, and without any it is left out.
         encoder: name of that reward.
     """
 
@@ -49,7 +56,7 @@ class Judges:
             **{spec.name: judging_kind(spec) for spec in recipe.rewards.heldout},
         }
         if metrics.can_verify(prompts):
-            self.kinds |= {ALL_CORRECT: "verifier", SCENE_LIKENESS: "realism"}
+            self.kinds |= world_kinds(recipe.rewards.train)
         if self._per_prompt > 1:
             self.kinds[DIVERSITY_PIXELS] = "diversity"
             if self._encoder:
@@ -66,6 +73,7 @@ class Judges:
         }
         if ALL_CORRECT in self.kinds:
             found[ALL_CORRECT] = metrics.verified(images, self._prompts)
+        if SCENE_LIKENESS in self.kinds:
             found[SCENE_LIKENESS] = metrics.scene_likeness(images, self._prompts)
         if self._per_prompt > 1:
             found[DIVERSITY_PIXELS] = metrics.pixel_diversity(images, self._per_prompt)

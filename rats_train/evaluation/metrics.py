@@ -4,7 +4,6 @@ Pictures come as ``uint8[N, 3, H, W]``, prompt by prompt, because what people se
 """
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from itertools import accumulate, groupby, pairwise
 
 import torch
@@ -12,9 +11,7 @@ from torch import Tensor
 
 from rats_train.devices import accelerator
 from rats_train.rewards.base import RewardModel
-from rats_train.world import grammar, verifier
-from rats_train.world.renderer import render
-from rats_train.world.scene import all_scenes
+from rats_train.world import grammar, likeness, verifier
 
 
 def reward_values(reward: RewardModel, images: Tensor, prompts: Sequence[str], batch_size: int) -> Tensor:
@@ -66,24 +63,11 @@ def verified(images: Tensor, prompts: Sequence[str]) -> Tensor:
 
 
 def scene_likeness(images: Tensor, prompts: Sequence[str]) -> Tensor:
-    """Likeness ``[N]`` to the nearest of all real scenes that the prompt describes: peak signal-to-noise ratio in dB,
-    60 for the very same picture.
+    """Likeness ``[N]`` to the nearest of all real scenes that the prompt describes, as `world.likeness` has it.
 
-    No reward can be gamed into it: a picture that leaves the world's own pictures behind loses here.
+    No learned reward can be gamed into it: a picture that leaves the world's own pictures behind loses here.
     """
-    nearest = [
-        (_right_scenes(prompt) / 255.0 - image).square().mean(dim=(1, 2, 3)).min()
-        for image, prompt in zip(to_unit(images), prompts, strict=True)
-    ]
-    return -10 * torch.stack(nearest).clamp(min=1e-6).log10()
-
-
-@cache
-def _right_scenes(prompt: str) -> Tensor:
-    """All scenes ``uint8[S, 3, 64, 64]`` of a prompt of the world."""
-    parsed = grammar.parse(prompt)
-    assert parsed is not None
-    return torch.stack([torch.from_numpy(render(scene)).permute(2, 0, 1) for scene in all_scenes(parsed)])
+    return likeness.scene_likeness(to_unit(images), prompts)
 
 
 def to_unit(images: Tensor) -> Tensor:

@@ -36,6 +36,9 @@ def objective_coefficients(advantages: Tensor, shares: Tensor, exploration: floa
     on the sign, all weight on the least advantage; where they do not, one that cancels. Of the many that cancel, the
     one that weighs all advantages of a sign alike; the sum is 0 with any of them. ``shares`` keep such a sample alive.
 
+    An advantage of 0 is no opinion, and c is over those that have one: a reward which all samples of a group share, as
+    a rule that all of them keep, would otherwise take all weight and silence the rest.
+
     Args:
         advantages: A[K, N], each objective's own.
         shares: on the simplex[K].
@@ -51,8 +54,8 @@ def _agree(advantages: Tensor) -> Tensor:
 
 
 def _least(advantages: Tensor) -> Tensor:
-    """All weight on the advantage nearest to 0, shared where several are."""
-    size = advantages.abs()
+    """All weight on the advantage nearest to 0 but not 0, shared where several are; all alike where there is none."""
+    size = torch.where(advantages == 0, torch.inf, advantages.abs())
     nearest = (size == size.amin(dim=0)).to(advantages.dtype)
     return nearest / nearest.sum(dim=0)
 

@@ -3,7 +3,7 @@
     KL(p_student || p~),  p~ ∝ p_teacher exp(r):   gradient = that of KL(p_student || p_teacher) - that of E[r]
 
 Cold start, AC-DMD: the state after one random step of the served chain is matched at its own noise level s. The fake
-score learns in every step, the student in some. Then, both in every step:
+score learns in every step, the student in some. Then, both in every step, at a rate that rises and falls anew:
 
     L = L_policy + matching_weight * mean_i( g_i L_match,i ) - reward_weight * mean_i( r_i )
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from rats_train.config import Recipe
+from rats_train.learning_rate import stage_multiple
 from rats_train.losses.gate import hard_gate, reward_gate
 from rats_train.methods.base import STUDENT, Role, StepContext, StepResult
 from rats_train.methods.draws import RowDraws
@@ -79,7 +80,7 @@ class Rtdmd:
             state, s = self._stop(start, context)
         look = self._matching.look(state, s, start.embeds, draws, context)
         loss = self._matching.score_loss(look, start.embeds, draws, context)
-        return StepResult({FAKE_SCORE: loss.mean()}, rates={FAKE_SCORE: self._settings.fake_rate})
+        return StepResult({FAKE_SCORE: loss.mean()}, rates=self._rates(context.step))
 
     def _match(self, batch: PromptBatch, start: Start, context: StepContext) -> StepResult:
         """A step of the cold start in which both learn."""
@@ -95,7 +96,7 @@ class Rtdmd:
                 FAKE_SCORE: self._matching.score_loss(look, start.embeds, draws, context).mean(),
             },
             samples=comparison(start.nfe, reward, teacher_reward) | self._recorded(matching, gate),
-            rates={FAKE_SCORE: self._settings.fake_rate},
+            rates=self._rates(context.step),
         )
 
     def _tilt(self, batch: PromptBatch, start: Start, context: StepContext) -> StepResult:
@@ -116,8 +117,15 @@ class Rtdmd:
                 FAKE_SCORE: self._matching.score_loss(look, embeds, groups.draws, context).mean(),
             },
             samples=comparison(start.nfe, served, teacher_reward) | update.samples() | self._recorded(*by_group),
-            rates={STUDENT: settings.tilt_rate, FAKE_SCORE: settings.fake_rate},
+            rates=self._rates(context.step),
         )
+
+    def _rates(self, step: int) -> dict[str, float]:
+        """Multiples of the step's learning rate: each stage has a warm-up and a fall of its own."""
+        settings, cold, steps = self._settings, self._cold_steps, self._recipe.training.steps
+        first, last, student = (0, cold, 1.0) if step < cold else (cold, steps, settings.tilt_rate)
+        stage = stage_multiple(step, steps, first, last)
+        return {STUDENT: stage * student, FAKE_SCORE: stage * settings.fake_rate}
 
     def _stop(self, start: Start, context: StepContext) -> tuple[Tensor, Tensor]:
         """The served chain after a random step, with gradient into that step, and its level; alike for all ranks."""

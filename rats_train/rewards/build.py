@@ -14,6 +14,7 @@ from rats_train.rewards.folder import folder_digest, spec_folder
 from rats_train.rewards.frames import FrameReward
 from rats_train.rewards.hpsv2 import Hpsv2Reward
 from rats_train.rewards.image_reward import ImageReward
+from rats_train.rewards.likeness import LikenessReward
 from rats_train.rewards.nsfw import NsfwReward
 from rats_train.rewards.ocr import OcrReward
 from rats_train.rewards.pickscore import PickScoreReward
@@ -23,7 +24,7 @@ from rats_train.rewards.remote.reward import RemoteReward
 from rats_train.rewards.verifier import VerifierReward
 
 FolderReward = ClipReward | Hpsv2Reward | PickScoreReward | AestheticReward | ImageReward
-PackagedReward = OcrReward | NsfwReward | VerifierReward
+PackagedReward = OcrReward | NsfwReward | VerifierReward | LikenessReward
 
 FROM_FOLDER: Final[dict[str, type[FolderReward]]] = {
     "clip": ClipReward,
@@ -37,6 +38,7 @@ PACKAGED: Final[dict[str, type[PackagedReward]]] = {
     "ocr": OcrReward,
     "nsfw": NsfwReward,
     "verifier": VerifierReward,
+    "likeness": LikenessReward,
 }
 """The class of each kind that brings all it needs."""
 

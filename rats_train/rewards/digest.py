@@ -29,7 +29,7 @@ def reward_digest(spec: RewardSpec) -> str:
 
 
 def _content(spec: RewardSpec) -> str:
-    if spec.kind == "verifier":
+    if spec.kind in ("verifier", "likeness"):
         world = Path(verifier.__file__).parent
         code = "".join(sha256_file(file) for file in sorted(world.glob("*.py")))
         return code + sha256_tree(world / "art")

@@ -24,7 +24,8 @@ from rats_train.evaluation.alarms import Alarm
 from rats_train.evaluation.heldout import WATCHED, watch_prompts
 from rats_train.evaluation.watched import WatchPoint
 from rats_train.learning_rate import learning_rate
-from tests.integration.conftest import changed
+from rats_train.trajectories.generate import generate
+from tests.integration.conftest import changed, with_method
 from tests.integration.test_resume import Interrupt, flip_byte
 
 Plant = Callable[[Sequence[float]], None]
@@ -93,6 +94,18 @@ def test_every_look_leaves_a_line(whole: Path, watched: Recipe) -> None:
         assert line["means"]["diversity_pixels"] > 0
     assert lines[0]["values"] != lines[-1]["values"]
     assert watch_prompts(watched) == watch_prompts(changed(watched, "training", steps=3))
+
+
+def test_rules_that_are_trained_on_are_watched_as_a_reward(
+    watched: Recipe, tiny_store: Path, ranks: Ranks, tmp_path: Path
+) -> None:
+    trained = [*watched.model_dump()["rewards"]["train"], {"name": "rules", "kind": "verifier"}]
+    recipe = changed(with_method(watched, "grpo", group_size=2), "rewards", train=trained)
+    recipe = changed(recipe, "training", steps=2, watch_every=1)
+    train(recipe, generate(recipe, tmp_path / "store"), tmp_path / "run", ranks)
+    for line in watch_lines(tmp_path / "run"):
+        assert line["kinds"]["rules"] == "trained"
+        assert "all_correct" not in line["kinds"]
 
 
 def test_the_watch_does_not_change_what_is_learned(

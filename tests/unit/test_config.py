@@ -78,7 +78,7 @@ def test_a_method_without_a_teacher_refuses_a_moving_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["rats", "reward_only"])
-@pytest.mark.parametrize("kind", ["verifier", "nsfw"])
+@pytest.mark.parametrize("kind", ["verifier", "likeness", "nsfw"])
 def test_a_method_that_needs_gradient_refuses_a_reward_without(name: str, kind: str) -> None:
     blind = f"rewards.train=[{{name: mine, kind: {kind}}}]"
     message = rf"method {name} .* mine \(kind {kind}\) has none; put it under rewards.heldout, or .*rats_grpo or grpo"

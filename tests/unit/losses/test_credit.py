@@ -93,6 +93,19 @@ def test_equal_objectives_and_a_single_one_leave_the_advantage_as_it_is() -> Non
         torch.testing.assert_close(fused, alone[0])
 
 
+@pytest.mark.parametrize("exploration", [0.0, 0.2])
+def test_an_objective_that_all_samples_of_a_group_share_silences_no_other(exploration: float) -> None:
+    others = draws(2, 200)
+    shares = torch.tensor([0.4, 0.6], dtype=torch.float64)
+    expected = (objective_coefficients(others, shares, exploration) * others).sum(dim=0)
+    advantages = torch.cat([others, torch.zeros(1, 200, dtype=torch.float64)])
+    found = objective_coefficients(advantages, torch.cat([shares, torch.zeros(1, dtype=torch.float64)]), exploration)
+    torch.testing.assert_close((found * advantages).sum(dim=0), expected)
+    assert not found[2].any()
+    nobody = objective_coefficients(torch.zeros(3, 4), torch.tensor([0.5, 0.3, 0.2]), 0.0)
+    torch.testing.assert_close(nobody, torch.full((3, 4), 1 / 3))
+
+
 def test_what_objectives_disagree_on_is_silent_but_for_the_shares() -> None:
     advantages = torch.tensor([[2.0], [-1.0], [-3.0]])
     shares = torch.tensor([0.5, 0.3, 0.2])

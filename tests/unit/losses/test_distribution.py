@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from rats_train.losses.distribution import (
-    added_noise,
     ambient_loss,
     ambient_velocity,
     consistency_loss,
@@ -94,6 +93,8 @@ def test_with_shared_noise_the_difference_of_two_moves_is_a_multiple_of_the_velo
     ratio = ours / (fake - teacher)
     assert (ratio > 0).all()
     torch.testing.assert_close(ratio, ratio[:, :1].expand_as(ratio))
+    if eta == 0:
+        torch.testing.assert_close(ours, (fake - teacher) / (x_s - teacher).abs().mean(dim=1, keepdim=True))
 
 
 def test_the_gradient_is_the_direction_and_reaches_the_student_alone() -> None:
@@ -120,14 +121,24 @@ def test_a_student_that_goes_against_the_direction_comes_to_the_teacher() -> Non
     assert (x0 - direction).mean() < x0.mean() - 0.1
 
 
-def test_the_weight_takes_back_the_noise_of_the_target() -> None:
-    s, t = level(0.3), torch.tensor([0.31, 0.9], dtype=torch.float64)
-    velocity, target = draws(2, 8), draws(2, 8, seed=1)
+@pytest.mark.parametrize(("s", "t"), [*LEVELS, (0.893, 0.9), (0.893, 0.99)])
+def test_from_whatever_level_a_state_comes_what_the_true_velocity_pays_is_that_of_flow_matching(
+    s: float, t: float
+) -> None:
+    x0, eps, levels = draws(1, COUNT), draws(1, COUNT, seed=2), level(t).view(1)
+    x_s = (1 - s) * x0 + s * draws(1, COUNT, seed=1)
+    spread = (1 - t) ** 2 + t**2
+    truth = (2 * t - 1) / spread * renoise(x_s, level(s), levels, eps)
+    target = ambient_velocity(x_s, level(s), levels, eps)
+    assert ambient_loss(truth, target, level(s), levels).item() == pytest.approx(1 / spread, rel=0.02)
+    if s > 0.3:
+        assert (truth - target).square().mean() > 8 / spread
+
+
+def test_at_level_0_the_fake_scores_loss_is_the_plain_squared_error() -> None:
+    velocity, target, t = draws(3, 8), draws(3, 8, seed=1), torch.tensor([0.02, 0.5, 1.0], dtype=torch.float64)
     expected = (velocity - target).square().mean(dim=1)
-    b = added_noise(s, t)
-    assert b[0] < 0.1**0.5 < b[1]
-    found = ambient_loss(velocity, target, s, t)
-    torch.testing.assert_close(found, torch.stack([10 * b[0] ** 2, level(1.0)]) * expected)
+    torch.testing.assert_close(ambient_loss(velocity, target, level(0.0), t), expected)
 
 
 def moved(x_t: Tensor, t: float, lower: float, seed: int, kind: str) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rats_train.config import Recipe
+from rats_train.learning_rate import learning_rate
 from rats_train.losses.distribution import matching_loss
 from rats_train.losses.gate import reward_gate
 from rats_train.methods import matching
@@ -55,14 +56,28 @@ def test_the_teacher_is_frozen_and_the_fake_score_has_an_optimiser_of_its_own(ca
 
 
 def test_the_fake_score_learns_in_every_step_and_a_cold_student_in_some(case: Case) -> None:
-    recipe = rtdmd(case, fake_updates=3, fake_rate=2.0, tilt_rate=0.25)
+    recipe = rtdmd(case, fake_updates=3)
     for step in range(8):
         result, cold = case.step(recipe, step=step), step < 6
         assert set(result.losses) == ({STUDENT, FAKE} if not cold or step % 3 == 0 else {FAKE})
-        assert dict(result.rates) == {FAKE: 2.0} | ({} if cold else {STUDENT: 0.25})
         assert bool(result.samples) is (STUDENT in result.losses)
     assert "reward_group" not in case.step(rtdmd(case, cold_start=1), step=10).samples
     assert "reward_group" in case.step(rtdmd(case, cold_start=0), step=0).samples
+
+
+def test_each_stage_has_a_learning_rate_that_rises_and_falls(case: Case) -> None:
+    recipe = changed(rtdmd(case, cold_start=0.6, fake_rate=2.0, tilt_rate=0.25), "training", steps=100)
+    student, fake = {}, {}
+    for step in (0, 2, 30, 59, 60, 61, 80, 99):
+        engine = learning_rate(step, 100, 1.0, 5)
+        rates = case.step(recipe, step=step).rates
+        student[step], fake[step] = rates[STUDENT] * engine, rates[FAKE] * engine
+    cold = {step: learning_rate(step, 60, 1.0, 3) for step in student if step < 60}
+    tilt = {step: 0.25 * learning_rate(step - 60, 40, 1.0, 2) for step in student if step >= 60}
+    assert student == pytest.approx(cold | tilt)
+    assert fake == pytest.approx({step: 2 * rate for step, rate in cold.items()} | {s: 8 * r for s, r in tilt.items()})
+    assert student[59] < 0.02
+    assert student[61] == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("step", [0, 2, TILT])

@@ -123,6 +123,23 @@ def test_a_row_for_every_case_budget_and_metric(cases, table):
     assert rows[0].recipe_digest != rows[-1].recipe_digest
 
 
+def test_a_student_that_learns_in_some_steps_only_is_timed_by_all_of_them(cases, finished_run, training_dir, tmp_path):  # noqa: F811
+    log = training_dir / "log" / "metrics.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    resting = [{"step": line["step"], "seconds": line["seconds"], "fake_score_loss": 1.0} for line in lines]
+    log.write_text(
+        "".join(json.dumps(both[i % 5 > 0]) + "\n" for i, both in enumerate(zip(lines, resting, strict=True)))
+    )
+    training = read_training(cases[0], finished_run)
+    assert len(training.seconds) == len(training.curve.steps) == len(lines) / 5
+    assert training.seconds == pytest.approx(0.5 * training.curve.steps)
+    assert training.seconds_to_teacher == pytest.approx(0.5 * training.steps_to_teacher)
+    (row, *_) = case_rows(cases[0], finished_run, training)
+    assert row.train_seconds == pytest.approx(150.0)
+    assert row.seconds_to_teacher == pytest.approx(0.5 * row.steps_to_teacher)
+    assert all(plot.is_file() for plot in save_plots([training], [row], tmp_path / "resting"))
+
+
 def test_the_interval_over_seeds_is_students():
     # Two values: half the interval is t(0.975, 1) = 12.706 times their half distance.
     mean, (low, high) = over_seeds([0.0, 2.0])

@@ -113,8 +113,9 @@ def test_an_aesthetic_folder_without_a_fitting_head_is_one_line(tiny_reward_dir:
         AestheticReward(path, "nice")
 
 
-def test_the_rules_refuse_pictures_of_another_size() -> None:
-    reward = load_reward(RewardSpec(name="rules", kind="verifier"))
+@pytest.mark.parametrize("kind", ["verifier", "likeness"])
+def test_the_rules_refuse_pictures_of_another_size(kind: str) -> None:
+    reward = load_reward(RewardSpec(name="rules", kind=kind))
     with pytest.raises(UserError, match="rules knows the rules of 64 x 64 scenes, not of 32 x 48 pictures"):
         reward.score(torch.rand(1, 3, 32, 48), ["a fox"])
 
@@ -122,6 +123,15 @@ def test_the_rules_refuse_pictures_of_another_size() -> None:
 def test_the_rules_reward_what_the_prompt_asks_for(tmp_path: Path, tiny_reward_dir: Path) -> None:
     case = make_case("verifier", tmp_path, tiny_reward_dir)
     assert load_reward(case.spec).score(case.images, ["a fox", "two foxes", "a fox"]).tolist() == [1, 1, 0]
+
+
+def test_likeness_is_to_a_scene_of_the_prompt_and_offers_no_gradient(tmp_path: Path, tiny_reward_dir: Path) -> None:
+    images = make_case("likeness", tmp_path, tiny_reward_dir).images.requires_grad_()
+    reward = load_reward(RewardSpec(name="real", kind="likeness"))
+    right, wrong, elsewhere = reward.score(images, ["a fox", "a fox", "a castle"]).tolist()
+    assert (right, elsewhere) == (60, 0)
+    assert 5 < wrong < 20
+    assert not reward.score(images, ["a fox"] * 3).requires_grad
 
 
 @pytest.mark.parametrize("kind", ["ocr", "nsfw"])

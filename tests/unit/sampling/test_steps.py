@@ -49,6 +49,14 @@ def test_cps_ends_deterministic() -> None:
     assert drawn.std == 0
 
 
+@pytest.mark.parametrize(("eta", "fresh"), [(0.5, 0.5**0.5), (0.9, 0.98769), (1.0, 1.0)])
+def test_the_share_of_fresh_noise_in_a_cps_step_is_a_part_of_a_quarter_turn(eta: float, fresh: float) -> None:
+    x0, eps, noise = (torch.randn(8).double() for _ in range(3))
+    drawn = cps_step(0.2 * x0 + 0.8 * eps, eps - x0, at(0.8), at(0.4), noise, eta)
+    assert drawn.std.item() == pytest.approx(0.4 * fresh, abs=1e-5)
+    torch.testing.assert_close(drawn.mean, 0.6 * x0 + 0.4 * (1 - fresh**2) ** 0.5 * eps, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("step", [sde_step, cps_step])
 def test_a_draw_is_its_mean_plus_its_noise(step: type) -> None:
     x, v, noise = (torch.randn(8).double() for _ in range(3))
