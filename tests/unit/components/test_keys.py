@@ -115,7 +115,7 @@ def test_a_remote_reward_counts_by_what_its_server_serves(recipe, tiny_reward_di
         assert changed(before, recipe(f'rewards.train=[{{name: a, path: "{url}"}}]')) == STEPS
     with served(RewardSpec(name="any", kind="verifier")) as url:
         blind = f'rewards.train=[{{name: a, path: "{url}"}}]'
-        with pytest.raises(UserError, match=r"kind verifier.* has none: put it under rewards.heldout"):
+        with pytest.raises(UserError, match=r"and a \(http.* has none: put it under rewards.heldout"):
             recipe(blind)
 
 

@@ -39,7 +39,7 @@ def test_a_reward_is_written_as_in_a_recipe_or_shorter(tmp_path, written, spec):
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("{kind: hpsv3, path: a}", "kind: Input should be"),
+        ("{kind: hpsv3, path: a}", "kind: there is no kind hpsv3 of reward; perhaps hpsv2 is meant"),
         ("{kind: hpsv2}", "reward hpsv2 of kind hpsv2 names no path"),
         ("{path: a, wheight: 2}", "wheight: Extra inputs are not permitted"),
         ("[a]", "is no reward"),
