@@ -11,15 +11,17 @@ from components.image import BASE_IMAGE, IMAGE_VARIABLE
 # Where the image (infra/docker) lets RATS_WORKSPACE and RATS_KEYS point.
 WORKSPACE, KEYS = "/workspace", "/keys"
 ENVIRONMENT = "rats-environment"
+# What the ConfigMap tells every step: where MLflow is, and which model repository serves.
+TOLD = ("MLFLOW_TRACKING_URI", "RATS_MODELS")
 SIGNING_KEY = "rats-signing-key"
 _GPU = "nvidia.com/gpu"
 
 
 def on_cluster(claim: str, *tasks: PipelineTask) -> None:
-    """Let steps share the ReadWriteMany claim ``claim``, and know where MLflow is and what image they run in."""
+    """Let steps share the ReadWriteMany claim ``claim``, and know what the cluster tells them and what image they run in."""
     for task in tasks:
         kubernetes.mount_pvc(task, pvc_name=claim, mount_path=WORKSPACE)
-        kubernetes.use_config_map_as_env(task, ENVIRONMENT, {"MLFLOW_TRACKING_URI": "MLFLOW_TRACKING_URI"})
+        kubernetes.use_config_map_as_env(task, ENVIRONMENT, {name: name for name in TOLD})
         task.set_env_variable(IMAGE_VARIABLE, BASE_IMAGE)
 
 

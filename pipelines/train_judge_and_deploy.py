@@ -53,7 +53,7 @@ def train_judge_and_deploy(
     with dsl.If(gate.outputs["Output"] == "promote"):
         packaged = package_student(key=keys["package_student"], recipe=resolved, student=student, evaluation=evaluation)
         smoke = smoke_test(key=keys["smoke_test"], student=student, package=packaged.outputs["package"])
-        promoted = promote_student(promotion=promotion).after(smoke)
+        promoted = promote_student(promotion=promotion, package=packaged.outputs["package"]).after(smoke)
         promoted.set_caching_options(enable_caching=False)
     with dsl.Else():
         kept = keep_champion()
@@ -71,4 +71,4 @@ def train_judge_and_deploy(
 
     on_cluster(workspace_claim, prepared, trained, evaluated, gate, packaged, smoke, promoted, kept, page)
     with_gpus(gpus_per_node, memory_per_node, trained, evaluated, gate, smoke)
-    with_signing_key(packaged, smoke)
+    with_signing_key(packaged, smoke, promoted)

@@ -47,7 +47,7 @@ class RewardSpec(Section):
     ``path`` is ``embedded:a``, ``embedded:b``, or a folder or hub id of that kind of model; the kinds ``ocr``,
     ``verifier``, ``likeness`` and ``nsfw`` have none, and installed packages may bring further kinds. A registered
     reward is named with its version, ``hpsv2@3``, and brings its kind, statistics and digest along. A path that begins
-    with ``http://`` or ``https://`` is a reward that `rats reward serve` serves, of whatever kind it has there: its kind
+    with ``http://`` or ``https://`` is served by `rats reward serve`, of whatever kind it has there: its kind
     here is ``remote``. ``digest``, the SHA-256 of the folder, pins its bytes: others are refused. ``statistics`` bring
     rewards of different scales to one; null leaves the raw value.
     """

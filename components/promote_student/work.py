@@ -1,5 +1,6 @@
-"""The work of this step, as a function of paths."""
+"""The work of this step, as functions of paths."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,20 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
     from components.shared.students import Students
+
+MODELS_VARIABLE = "RATS_MODELS"
+
+
+def deploy_package(package: Path) -> None:
+    """Let the package be served by the model repository that `RATS_MODELS` names, if it names one; twice is once.
+
+    Raises:
+        UserError: the package is not what was signed, or the disk is full; what was served stays.
+    """
+    if models := os.environ.get(MODELS_VARIABLE):
+        from serving.packaging.deployment import deploy
+
+        deploy(package, Path(models))
 
 
 def promote(promotion: Path, summary: Path) -> str:

@@ -7,6 +7,10 @@ from components.promote_student.component import promote_student
 from components.shared.students import CHALLENGER, CHAMPION
 from rats_train.evaluation.verdict import judge
 from rats_train.files import read_json, write_json
+from serving.keys import signing_keys
+from serving.package.promotion import served
+from serving.packaging.deployment import deploy
+from serving.packaging.student import package_student
 from tests.simulated_students import simulated_student
 from tests.tracked_students import Registry
 
@@ -28,7 +32,8 @@ def promote(output, tmp_path):
         judge(*students).write(tmp_path / "promotion" / "verdict.json")
         judged = {"model": "rats-emoji", "version": version, "opponent": opponent}
         write_json(tmp_path / "promotion" / "judged.json", judged)
-        promote_student.python_func(dsl.Artifact(uri=str(tmp_path / "promotion")), summary)
+        package = dsl.Model(uri=str(tmp_path / "package"))
+        promote_student.python_func(dsl.Artifact(uri=str(tmp_path / "promotion")), package, summary)
         return Path(summary.path).read_text().splitlines()[0]
 
     return promoted
@@ -58,3 +63,28 @@ def test_a_verdict_that_rejects_promotes_nobody(promote, registry, capsys):
         promote(1, None, heldout=-0.5)
     assert ended.value.code == 2
     assert registry.number(CHAMPION) is None
+
+
+def test_its_package_is_served_where_the_cluster_says(promote, registry, tiny_student, tmp_path, monkeypatch):
+    monkeypatch.setenv("RATS_MODELS", str(tmp_path / "models"))
+    package_student(tiny_student, tmp_path / "package")
+    promote(1, None)
+    promote(1, None)
+    assert served(tmp_path / "models" / "student") == 1
+    package_student(tiny_student, tmp_path / "other", prompts=["two owls"])
+    deploy(tmp_path / "other", tmp_path / "models", public_key=signing_keys().public)
+    assert served(tmp_path / "models" / "student") == 2
+    promote(1, None)
+    assert served(tmp_path / "models" / "student") == 1
+
+
+def test_a_package_that_was_changed_is_not_served(promote, registry, tiny_student, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RATS_MODELS", str(tmp_path / "models"))
+    version = package_student(tiny_student, tmp_path / "package")
+    with (version / "canary.png").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(SystemExit) as ended:
+        promote(1, None)
+    assert ended.value.code == 2
+    assert "canary.png" in capsys.readouterr().err
+    assert not (tmp_path / "models").exists()
