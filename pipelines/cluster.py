@@ -18,7 +18,7 @@ _GPU = "nvidia.com/gpu"
 
 
 def on_cluster(claim: str, *tasks: PipelineTask) -> None:
-    """Let steps share the ReadWriteMany claim ``claim``, and know what the cluster tells them and what image they run in."""
+    """Let steps share the ReadWriteMany claim ``claim``, and know what the cluster tells them and their image."""
     for task in tasks:
         kubernetes.mount_pvc(task, pvc_name=claim, mount_path=WORKSPACE)
         kubernetes.use_config_map_as_env(task, ENVIRONMENT, {name: name for name in TOLD})
