@@ -21,7 +21,8 @@ def champion_package(workspace: Path) -> Path:
     recipe = read_json(newest.parent / "run.json")["recipe"]
     use_workspace(workspace)
     from components.shared.students import CHAMPION, Students
-    from components.shared.tracker import tracker, tracker_place
+    from components.shared.tracker import tracker
+    from components.shared.tracker_address import tracker_place
 
     with tracker() as client:
         students = Students(client, recipe)
