@@ -16,8 +16,8 @@ import torch
 from diffusers import FluxTransformer2DModel, SD3Transformer2DModel, WanTransformer3DModel
 
 from benchmarks.full_size import FLUX, SD35_MEDIUM, VAE
-from pipelines.estimate import EFFICIENCY, count_evaluations, estimate_seconds
-from pipelines.network import Network, read_network
+from pipelines.forecast.estimate import EFFICIENCY, count_evaluations, estimate_seconds
+from pipelines.forecast.network import Network, read_network
 from rats_train.config import Recipe, load_recipe
 from rats_train.files import atomic_write_text, write_json
 

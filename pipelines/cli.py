@@ -12,12 +12,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines import api_keys, promotion_cli
-from pipelines.cluster_cli import cluster
+from pipelines.commands import keys, promotion
+from pipelines.commands.cluster import cluster
+from pipelines.commands.reward import reward
+from pipelines.commands.schedule import schedule
+from pipelines.commands.trigger import trigger
 from pipelines.errors import StepFailedError
-from pipelines.reward_cli import reward
-from pipelines.schedule_cli import schedule
-from pipelines.trigger_cli import trigger
 from rats_train.errors import RetryableError, UserError
 
 app = typer.Typer(
@@ -33,7 +33,7 @@ app.add_typer(reward, name="reward")
 app.add_typer(cluster, name="cluster")
 app.add_typer(schedule, name="schedule")
 app.add_typer(trigger, name="trigger")
-app.add_typer(api_keys.app, name="keys")
+app.add_typer(keys.app, name="keys")
 
 console = Console()
 errors = Console(stderr=True)
@@ -51,7 +51,7 @@ RUNS = Path("runs")
 def plan(recipe: RecipeArgument = "emoji", overrides: Overrides = None, workspace: Workspace = RUNS) -> None:
     """Show what a run would do: resolved recipe, steps, what is reused, time and memory."""
     from components.prepare.resolve import resolve
-    from pipelines import plan as planning
+    from pipelines.forecast import plan as planning
     from rats_train.config import load_recipe
 
     root = workspace.resolve()
@@ -272,8 +272,8 @@ def vote(
     console.print(preference_view(seen, files), soft_wrap=True)
 
 
-app.command(epilog="Example: [bold]rats promote emoji[/bold]")(promotion_cli.promote)
-app.command(epilog="Example: [bold]rats rollback emoji[/bold]")(promotion_cli.rollback)
+app.command(epilog="Example: [bold]rats promote emoji[/bold]")(promotion.promote)
+app.command(epilog="Example: [bold]rats rollback emoji[/bold]")(promotion.rollback)
 
 
 @world.command(epilog="Example: [bold]rats world build --out checkpoints --step teacher[/bold]")
@@ -336,12 +336,13 @@ def doctor(
     workspace: Workspace = RUNS,
 ) -> None:
     """Look at everything that a run needs on this machine, or at a run; name the cure for what is wrong."""
-    from pipelines.doctor import examine, findings_table
+    from pipelines.doctor.findings import findings_table
+    from pipelines.doctor.machine import examine
 
     if run_id is None:
         findings = examine(workspace)
     else:
-        from pipelines.diagnosis import diagnose, locate
+        from pipelines.doctor.run import diagnose, locate
 
         findings = diagnose(locate(workspace, run_id))
     console.print(findings_table(findings))

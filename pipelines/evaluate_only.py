@@ -5,9 +5,9 @@ from kfp import dsl
 from components.evaluate_rewards.component import evaluate_rewards
 from components.key_student.component import key_student
 from components.prepare.component import prepare
-from pipelines.cluster import on_cluster, with_gpus
-from pipelines.ending import reported_end
-from pipelines.parameters import described
+from pipelines.parts.ending import reported_end
+from pipelines.parts.parameters import described
+from pipelines.parts.placement import on_cluster, with_gpus
 
 
 @dsl.pipeline(name="evaluate-only", display_name="RATS: judge a student that is there already")

@@ -2,9 +2,9 @@
 
 from kfp import dsl
 
-from pipelines.ending import reported_end
-from pipelines.parameters import described
-from pipelines.train_judge_and_deploy import train_judge_and_deploy
+from pipelines.parts.ending import reported_end
+from pipelines.parts.parameters import described
+from pipelines.parts.train_judge_and_deploy import train_judge_and_deploy
 
 
 @dsl.pipeline(name="train-and-deploy", display_name="RATS: train a few-step student and deploy it")

@@ -18,7 +18,7 @@ _log = logging.getLogger("rats.trigger")
 
 
 class Server(Protocol):
-    """The part of `pipelines.kfp_server.PipelinesServer` that is needed here."""
+    """The part of `pipelines.cluster.kfp_server.PipelinesServer` that is needed here."""
 
     def find_run(self, name: str) -> str | None:
         """Id of the run of that name."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.plan import plan
+from pipelines.forecast.plan import plan
 from rats_train.config import Recipe, load_recipe
 from rats_train.engine.ranks import Ranks
 from rats_train.engine.records import read_lines

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import uvicorn
 
-from pipelines.kfp_server import PipelinesServer
+from pipelines.cluster.kfp_server import PipelinesServer
 from pipelines.trigger.ledger import Ledger
 from pipelines.trigger.service import Watcher, make_app
 from pipelines.trigger.settings import Retraining, Settings

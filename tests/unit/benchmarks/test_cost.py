@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.cost import OUTLINES, PAGE, page, sized
-from pipelines.estimate import count_evaluations
+from pipelines.forecast.estimate import count_evaluations
 
 # SD3.5 with its table of positions, which lies in the file beside 2.24 B that learn.
 PUBLISHED = {"sd35_medium": 2.47e9, "flux1_dev": 11.9e9, "wan21_t2v_1_3b": 1.42e9}

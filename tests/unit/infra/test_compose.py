@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from components.shared.code import ROOT
 from pipelines.cli import app
-from pipelines.cluster import KEYS, WORKSPACE
+from pipelines.parts.placement import KEYS, WORKSPACE
 
 FILE = ROOT / "infra/compose/compose.yaml"
 COMPOSE = yaml.safe_load(FILE.read_text())

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from components.image import IMAGE_VARIABLE
 from components.shared.code import ROOT
 from pipelines.cli import app
-from pipelines.cluster import KEYS, WORKSPACE
 from pipelines.compiled import PIPELINES, compile_pipeline
+from pipelines.parts.placement import KEYS, WORKSPACE
 from tests.dockerfiles import faults, stages
 
 DOCKER = ROOT / "infra/docker"

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from components.shared.code import ROOT
 from components.train_student.train_job import API_VERSION
 from pipelines.cli import app
-from pipelines.cluster import ENVIRONMENT, KEYS, SIGNING_KEY, WORKSPACE
-from pipelines.cluster_check import ACCOUNT
+from pipelines.cluster.check import ACCOUNT
+from pipelines.parts.placement import ENVIRONMENT, KEYS, SIGNING_KEY, WORKSPACE
 from pipelines.trigger.settings import read_settings
 from tests.kubernetes_kinds import wrong_fields
 from tests.schemas import schema, violations

@@ -6,7 +6,7 @@ import re
 import yaml
 
 from components.shared.code import ROOT
-from pipelines.cluster_check import WORKSPACE_CLAIM
+from pipelines.cluster.check import WORKSPACE_CLAIM
 from serving.gateway.metrics import Metrics
 
 MONITORING = ROOT / "infra/monitoring"

@@ -10,7 +10,7 @@ from kubernetes import client
 from typer.testing import CliRunner
 
 from pipelines.cli import app
-from pipelines.cluster_check import check_cluster
+from pipelines.cluster.check import check_cluster
 from rats_train.errors import RetryableError
 
 SPACE = "/api/v1/namespaces/rats"

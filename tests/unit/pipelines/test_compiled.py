@@ -12,8 +12,8 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from components.image import BASE_IMAGE
 from components.shared.keys import STEPS as KEYED
 from pipelines.compiled import PIPELINES, compile_pipeline
-from pipelines.parameters import SHARED
-from pipelines.plan import FEEDS
+from pipelines.forecast.plan import FEEDS
+from pipelines.parts.parameters import SHARED
 from pipelines.preflight import check_pipeline
 from pipelines.runs import STEPS
 from rats_train.errors import UserError

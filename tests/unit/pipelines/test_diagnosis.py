@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import app
-from pipelines.diagnosis import diagnose, locate
+from pipelines.doctor.run import diagnose, locate
 from pipelines.runs import create_run
 from rats_train.errors import UserError
 from rats_train.evaluation.verdict import judge

@@ -6,7 +6,8 @@ import socket
 import pytest
 from packaging.requirements import Requirement
 
-from pipelines import doctor
+from pipelines.doctor import machine as doctor
+from pipelines.doctor.findings import Finding
 from rats_train.files import sha256_tree, write_json
 
 
@@ -44,7 +45,7 @@ def test_a_taken_port_is_found():
 
 
 def test_what_is_too_little_is_named_with_the_cure():
-    assert doctor._room("disk", 2**30, 5 * 2**30, "free some space") == doctor.Finding(
+    assert doctor._room("disk", 2**30, 5 * 2**30, "free some space") == Finding(
         "disk", "1.0 GiB free, 5.0 needed", "free some space"
     )
 
@@ -74,7 +75,7 @@ def checkpoints(tmp_path, monkeypatch):
 
 
 def test_changed_and_missing_checkpoints_are_named(checkpoints):
-    assert doctor._checkpoints() == doctor.Finding("embedded checkpoints", "as committed")
+    assert doctor._checkpoints() == Finding("embedded checkpoints", "as committed")
     (checkpoints / "reward_b" / "weights").write_text("other")
     assert doctor._checkpoints().seen == "reward_b not as committed"
     shutil.rmtree(checkpoints / "teacher")

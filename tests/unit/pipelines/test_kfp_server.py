@@ -2,8 +2,8 @@
 
 import pytest
 
+from pipelines.cluster.kfp_server import PipelinesServer
 from pipelines.compiled import PIPELINES, compile_pipeline
-from pipelines.kfp_server import PipelinesServer
 from rats_train.errors import UserError
 from tests.fake_kfp import FakeKfp
 from tests.schemas import kfp_definitions

@@ -7,11 +7,11 @@ from safetensors.torch import save_file
 from components.shared.keys import step_keys
 from components.shared.step import run_step
 from components.shared.workspace import WORKSPACE_VARIABLE
-from pipelines.estimate import count_evaluations, count_pictures
-from pipelines.memory import estimate_memory
-from pipelines.network import _shapes, count_adapted, count_parameters, read_network
-from pipelines.plan import plan
-from pipelines.training_cost import row_cost
+from pipelines.forecast.estimate import count_evaluations, count_pictures
+from pipelines.forecast.memory import estimate_memory
+from pipelines.forecast.network import _shapes, count_adapted, count_parameters, read_network
+from pipelines.forecast.plan import plan
+from pipelines.forecast.training_cost import row_cost
 from rats_train.config import Lora, load_recipe
 from rats_train.engine.adapters import Adapters
 from rats_train.evaluation.arms import plan_arms

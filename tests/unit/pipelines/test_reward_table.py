@@ -3,7 +3,7 @@
 import pytest
 from rich.console import Console
 
-from pipelines.reward_table import rewards_view
+from pipelines.forecast.reward_table import rewards_view
 from rats_train.config import load_recipe
 from rats_train.recipe_rewards import RewardSpec, Statistics
 

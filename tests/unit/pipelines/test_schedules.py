@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from pipelines.kfp_server import PipelinesServer
-from pipelines.schedules import apply_schedules, read_schedules
+from pipelines.cluster.kfp_server import PipelinesServer
+from pipelines.cluster.schedules import apply_schedules, read_schedules
 from rats_train.errors import RetryableError, UserError
 from tests.fake_kfp import FakeKfp
 from tests.schemas import FOLDER, kfp_definitions, violations

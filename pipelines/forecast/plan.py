@@ -10,8 +10,8 @@ from rich.text import Text
 
 from components.shared.keys import step_keys
 from components.shared.step import is_done
-from pipelines.estimate import forecast
-from pipelines.reward_table import rewards_view
+from pipelines.forecast.estimate import forecast
+from pipelines.forecast.reward_table import rewards_view
 from pipelines.view import clock
 from rats_train.config import Recipe, dump_recipe, recipe_digest
 from rats_train.trajectories.shards import deal_shards

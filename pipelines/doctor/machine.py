@@ -6,17 +6,15 @@ import shutil
 import socket
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 import psutil
 from packaging.requirements import Requirement
-from rich.table import Table
-from rich.text import Text
 
 from components.shared.code import ROOT
+from pipelines.doctor.findings import Finding
 from rats_train.embedded import reward_dir, teacher_dir
 from rats_train.errors import UserError
 from rats_train.files import read_json, sha256_tree
@@ -30,15 +28,6 @@ PORT = 8080
 # In the folder of the checkpoints: {"teacher": sha256_tree, "reward_a": ..., "reward_b": ...}.
 DIGESTS = "digests.json"
 EXTRAS = ("cluster", "serve", "local")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at: what was seen, and the cure where it is not as it has to be."""
-
-    name: str
-    seen: str
-    cure: str | None = None
 
 
 def examine(workspace: Path) -> list[Finding]:
@@ -59,18 +48,6 @@ def examine(workspace: Path) -> list[Finding]:
         _checkpoints,
     ]  # fmt: skip
     return [check() for check in checks]
-
-
-def findings_table(findings: Sequence[Finding]) -> Table:
-    """One row a finding, with its cure below what was seen."""
-    table = Table.grid(padding=(0, 2))
-    for finding in findings:
-        sign, style = ("✗", "bold red") if finding.cure else ("✓", "green")
-        seen = Text(finding.seen, overflow="fold")
-        if finding.cure:
-            seen.append(f"\n→ {finding.cure}", "bold")
-        table.add_row(Text(sign, style), Text(finding.name, style), seen)
-    return table
 
 
 def _python() -> Finding:

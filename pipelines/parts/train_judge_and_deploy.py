@@ -11,8 +11,8 @@ from components.promotion_gate.component import promotion_gate
 from components.report.component import report
 from components.smoke_test.component import smoke_test
 from components.train_student.component import train_student
-from pipelines.cluster import on_cluster, with_gpus, with_signing_key
-from pipelines.draw_trajectories import draw_trajectories
+from pipelines.parts.draw_trajectories import draw_trajectories
+from pipelines.parts.placement import on_cluster, with_gpus, with_signing_key
 
 
 def train_judge_and_deploy(

@@ -10,8 +10,8 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from components.train_student.train_job import API_VERSION, RUNTIME
-from pipelines.cluster import ENVIRONMENT, SIGNING_KEY
-from pipelines.doctor import Finding
+from pipelines.doctor.findings import Finding
+from pipelines.parts.placement import ENVIRONMENT, SIGNING_KEY
 from rats_train.errors import RetryableError
 
 BASE = "apply infra/kubernetes (docs/production.md)"

@@ -21,8 +21,8 @@ def check(
     """Look at everything that RATS needs of a cluster, and name the cure for what is missing; changes nothing."""
     from kubernetes import client, config
 
-    from pipelines.cluster_check import check_cluster
-    from pipelines.doctor import findings_table
+    from pipelines.cluster.check import check_cluster
+    from pipelines.doctor.findings import findings_table
 
     try:
         config.load_kube_config(context=context)

@@ -8,7 +8,7 @@ from typing import List  # noqa: UP035 (KFP reads it)
 from kfp import dsl
 
 from components.generate_trajectories.component import generate_trajectories
-from pipelines.cluster import on_cluster, with_gpus
+from pipelines.parts.placement import on_cluster, with_gpus
 
 
 @dsl.pipeline(name="draw-trajectories")

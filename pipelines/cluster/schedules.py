@@ -20,9 +20,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from pipelines.cluster.cron import check_cron
+from pipelines.cluster.kfp_server import PipelinesServer
 from pipelines.compiled import PIPELINES, compile_pipeline
-from pipelines.cron import check_cron
-from pipelines.kfp_server import PipelinesServer
 from rats_train.errors import UserError
 
 MARK = "rats-schedule"

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from components.shared.process import usable_cores
-from pipelines.memory import estimate_memory
-from pipelines.network import Network, read_network
-from pipelines.training_cost import row_cost
+from pipelines.forecast.memory import estimate_memory
+from pipelines.forecast.network import Network, read_network
+from pipelines.forecast.training_cost import row_cost
 from rats_train.config import Recipe
 from rats_train.evaluation.heldout import WATCHED, WATCHED_SEEDS, watched_budget
 

@@ -29,8 +29,8 @@ def apply(
     experiment: Annotated[str, typer.Option(help="Experiment that the runs belong to.")] = "rats",
 ) -> None:
     """Bring the server to what the file says; where it is there already, nothing changes."""
-    from pipelines.kfp_server import PipelinesServer
-    from pipelines.schedules import apply_schedules, read_schedules
+    from pipelines.cluster.kfp_server import PipelinesServer
+    from pipelines.cluster.schedules import apply_schedules, read_schedules
 
     schedules = read_schedules(file)
     changes = apply_schedules(schedules, PipelinesServer(host, experiment, namespace))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.schedule_cli import Host, Namespace
+from pipelines.commands.schedule import Host, Namespace
 from rats_train.errors import UserError
 
 trigger = typer.Typer(help="Retraining by itself, when a reward model has a new version.", no_args_is_help=True)
@@ -33,8 +33,8 @@ def serve(
     import uvicorn
     from mlflow import MlflowClient
 
+    from pipelines.cluster.kfp_server import PipelinesServer
     from pipelines.compiled import compile_pipeline
-    from pipelines.kfp_server import PipelinesServer
     from pipelines.trigger.ledger import Ledger
     from pipelines.trigger.registry import reward_versions
     from pipelines.trigger.service import Watcher, make_app

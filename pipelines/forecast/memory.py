@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from pipelines.network import Network
-from pipelines.training_cost import row_cost
+from pipelines.forecast.network import Network
+from pipelines.forecast.training_cost import row_cost
 from rats_train.config import Recipe, Training
 from rats_train.recipe_methods import RtdmdMethod
 

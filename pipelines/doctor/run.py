@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines.doctor import Finding
+from pipelines.doctor.findings import Finding
 from pipelines.runs import read_run
 from rats_train.engine.failure import FAILURE
 from rats_train.engine.records import METRICS, read_lines

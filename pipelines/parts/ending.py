@@ -4,7 +4,7 @@ from kfp import dsl
 from kfp.dsl import PipelineTask
 
 from components.report_end.component import report_end
-from pipelines.cluster import on_cluster
+from pipelines.parts.placement import on_cluster
 
 
 def reported_end(recipe: str, workspace_claim: str, **reward: str) -> PipelineTask:

@@ -1,0 +1,1 @@
+"""What is wrong with this machine or with a run, in words, and the cure."""

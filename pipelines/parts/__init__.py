@@ -1,0 +1,1 @@
+"""What several pipelines are made of."""
