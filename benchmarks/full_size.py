@@ -28,7 +28,7 @@ from rats_train.models.folder import PipelineFolder
 from rats_train.models.schedule import read_schedule
 from rats_train.models.sd3 import SD3
 from rats_train.resolution import Resolution
-from rats_train.rewards.base import Traits
+from rats_train.rewards.base import NOTHING, Extras, Traits
 
 VAE: Final = {
     "latent_channels": 16,
@@ -114,8 +114,8 @@ class VisionReward:
         self._model = CLIPVisionModelWithProjection(config).to(device, torch.bfloat16).eval().requires_grad_(False)
         self._size, self._direction = config.image_size, torch.randn(config.projection_dim, device=device)
 
-    def score(self, images: Tensor, _: Sequence[str]) -> Tensor:
-        """Reward[B] of images[B, 3, H, W] in [0, 1], with gradient."""
+    def score(self, images: Tensor, prompts: Sequence[str], extras: Extras = NOTHING) -> Tensor:
+        """Reward[B] of images[B, 3, H, W] in [0, 1], with gradient; it reads nothing else."""
         small = F.interpolate(images, (self._size, self._size), mode="bicubic", antialias=True)
         features = self._model(small.to(torch.bfloat16)).image_embeds.float()
         return F.cosine_similarity(features, self._direction[None])

@@ -8,6 +8,7 @@ lies in it, or a single module (``rats_train/config.py``).
 import ast
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def _reachable(module: str, root: Path) -> set[Path]:
             found.add(unit)
             for source in _files(unit):
                 if source.suffix == ".py":
-                    waiting.extend(_mentioned(source))
+                    waiting.extend(_mentioned(source.read_text()))
     return found
 
 
@@ -66,15 +67,22 @@ def _files(unit: Path) -> Iterator[Path]:
                 yield file
 
 
-def _mentioned(source: Path) -> Iterator[str]:
-    """Names in a source that may be modules: what it imports, from where, and every string."""
-    for node in ast.walk(ast.parse(source.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
+@cache
+def _mentioned(source: str) -> frozenset[str]:
+    """Names in a source's text that may be modules: what it imports, from where, and every string.
+
+    Remembered by the text, because the steps of a pipeline reach much the same files.
+    """
+    return frozenset(name for node in ast.walk(ast.parse(source)) for name in _names(node))
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
 
 
 def _version(library: str) -> str:
