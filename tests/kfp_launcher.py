@@ -18,7 +18,8 @@ from typing import Any
 Artifact = dict[str, Any]
 
 _INPUT = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
-_READ = re.compile(r"inputs\.parameter_values\['([^']+)'\]")
+# What `dsl.If` and `dsl.Else` compile to: a parameter that equals a word, or that it does not.
+_CONDITION = re.compile(r"inputs\.parameter_values\['([^']+)'\] == '([^']*)'")
 
 
 class TaskFailedError(Exception):
@@ -173,8 +174,10 @@ def _in_order(tasks: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def _holds(condition: str | None, given: Values) -> bool:
     if condition is None:
         return True
-    python = _READ.sub(lambda found: repr(given.parameters[found[1]]), condition).replace("!(", "not (")
-    return bool(eval(python, {"__builtins__": {}}))
+    denied = condition.startswith("!(")
+    found = _CONDITION.fullmatch(condition.removeprefix("!(").removesuffix(")") if denied else condition)
+    assert found, f"a condition of another form: {condition}"
+    return bool(given.parameters[found[1]] == found[2]) is not denied
 
 
 def _outputs(wanted: Mapping[str, Any], done: Mapping[str, Values]) -> Values:

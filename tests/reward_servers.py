@@ -20,6 +20,12 @@ from reward_server.scorer import Scorer
 from serving.listener import listen
 
 
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with listen("127.0.0.1", 0) as listener:
+        return int(listener.getsockname()[1])
+
+
 @contextmanager
 def serving(app: object, port: int = 0) -> Iterator[str]:
     """Serve any ASGI application over real HTTP; yields its URL."""

@@ -27,15 +27,9 @@ from rats_train.files import read_json
 from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.remote import client
 from rats_train.rewards.remote.client import RewardClient
-from serving.listener import listen
 from tests.integration.conftest import changed, with_method
 from tests.integration.test_resume import assert_same_run
-from tests.reward_servers import served, start_process
-
-
-def free_port() -> int:
-    with listen("127.0.0.1", 0) as listener:
-        return int(listener.getsockname()[1])
+from tests.reward_servers import free_port, served, start_process
 
 
 def remote(recipe: Recipe, port: int, **settings: Any) -> Recipe:

@@ -27,8 +27,7 @@ from rats_train.rewards.remote.reward import RemoteReward
 from rats_train.rewards.remote.wire import MAX_BODY, Description, pack
 from reward_server.app import create_app
 from reward_server.scorer import Scorer
-from serving.listener import listen
-from tests.reward_servers import served, serving
+from tests.reward_servers import free_port, served, serving
 from tests.tiny_rewards import PROMPTS, aesthetic_dir, image_reward_dir, noise
 
 
@@ -47,11 +46,6 @@ def url(spec: RewardSpec) -> Iterator[str]:
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "FIRST_PAUSE", 0.02)
     monkeypatch.setattr(client, "BUSY_PATIENCE", 2.0)
-
-
-def free_port() -> int:
-    with listen("127.0.0.1", 0) as listener:
-        return listener.getsockname()[1]
 
 
 def scored(reward: Reward) -> tuple[torch.Tensor, torch.Tensor]:
