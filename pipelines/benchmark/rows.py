@@ -10,10 +10,10 @@ import numpy as np
 
 from pipelines.benchmark.suite import Case
 from pipelines.runs import step_folder
-from rats_train.config import recipe_digest
 from rats_train.evaluation.bootstrap import Values
 from rats_train.evaluation.curves import Curve, crossing, read_curve, smooth
 from rats_train.evaluation.scorecard import Comparison, Scorecard
+from rats_train.files import read_json
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Row:
         ci95: 95 % interval of ``value - teacher_50`` over prompts; ``ci95_same_nfe`` likewise.
         train_seconds: wall time of all training steps.
         seconds_to_teacher: of those until the smoothed reward of the student stays above its teacher's; None: never.
+        commit: the source that ran this case.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Row:
     seconds_to_teacher: float | None
     steps_to_teacher: int | None
     recipe_digest: str
+    commit: str | None
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,15 @@ def read_training(case: Case, run: Path) -> Training:
 def case_rows(case: Case, run: Path, training: Training) -> Iterator[Row]:
     """The rows of one finished case."""
     card = Scorecard.read(run / "scorecard.json")
+    record = read_json(run / "run.json")
     seconds = training.seconds_to_teacher
     about = {
         "n_prompts": card.n_prompts,
         "train_seconds": round(training.total_seconds, 1),
         "seconds_to_teacher": None if seconds is None else round(seconds, 1),
         "steps_to_teacher": training.steps_to_teacher,
-        "recipe_digest": recipe_digest(case.load()),
+        "recipe_digest": record["recipe_digest"],
+        "commit": record["commit"],
     }
     for budget in card.budgets:
         for metric in card.kinds:

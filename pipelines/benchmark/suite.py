@@ -5,14 +5,15 @@ common: [evaluation.count=512]
 methods:
   rats: []
   reward_only: [method.name=reward_only]
+seeds: {reward_only: 3}
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError, model_validator
 
 from rats_train.config import Recipe, load_recipe
 from rats_train.errors import UserError
@@ -21,13 +22,24 @@ SUITES: Final = Path(__file__).parents[2] / "benchmarks"
 
 
 class Suite(BaseModel):
-    """Methods by name, each a list of changes to the recipe; ``common`` changes it for all of them."""
+    """Methods by name, each a list of changes to the recipe; ``common`` changes it for all of them.
+
+    ``seeds`` names methods that are not trained with more seeds than that, however many are asked for.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     recipe: str
     common: list[str] = []
     methods: dict[str, list[str]]
+    seeds: dict[str, PositiveInt] = {}
+
+    @model_validator(mode="after")
+    def _seeds_are_of_its_methods(self) -> Self:
+        unknown = sorted(set(self.seeds) - set(self.methods))
+        if unknown:
+            raise ValueError(f"seeds names {', '.join(unknown)}, which is none of its methods")
+        return self
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,9 @@ def load_suite(name: str) -> Suite:
 
 
 def plan_cases(suite: Suite, seeds: int) -> list[Case]:
-    """Every method with the seeds 0 to ``seeds - 1``; the methods of a seed together, for they share its teacher.
+    """Every method with the seeds 0 to ``seeds - 1``, or with as many as its suite allows.
+
+    The methods of a seed stand together, for they share its teacher.
 
     Raises:
         UserError: a change that the recipe does not take.
@@ -71,6 +85,7 @@ def plan_cases(suite: Suite, seeds: int) -> list[Case]:
         Case(method, seed, suite.recipe, (*suite.common, *changes, f"seed={seed}"))
         for seed in range(seeds)
         for method, changes in suite.methods.items()
+        if seed < suite.seeds.get(method, seeds)
     ]
     for case in cases:
         case.load()

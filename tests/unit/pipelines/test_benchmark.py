@@ -49,6 +49,7 @@ def finished_run(tmp_path, evaluation_dir, training_dir):  # noqa: F811
     (run / "scorecard.json").write_bytes((evaluation_dir / "scorecard.json").read_bytes())
     (training_dir / "log").mkdir()
     (training_dir / "metrics.jsonl").rename(training_dir / "log" / "metrics.jsonl")
+    write_json(run / "run.json", {"commit": "of the run", "recipe_digest": "of the recipe"})
     write_json(run / "steps" / "train_student.json", {"folder": str(training_dir)})
     write_json(run / "steps" / "evaluate_rewards.json", {"folder": str(evaluation_dir / "step")})
     (evaluation_dir / "step" / "evaluation").mkdir(parents=True)
@@ -62,6 +63,14 @@ def table(cases, finished_run):
     trainings = [read_training(case, finished_run) for case in cases]
     rows = [row for case, log in zip(cases, trainings, strict=True) for row in case_rows(case, finished_run, log)]
     return trainings, rows
+
+
+def test_a_method_may_have_fewer_seeds_than_are_asked_for():
+    short = SUITE.model_copy(update={"seeds": {"alpha_0": 1}})
+    assert [(case.method, case.seed) for case in plan_cases(short, seeds=2)] == [
+        ("rats", 0), ("alpha_0", 0), ("rats", 1)
+    ]  # fmt: skip
+    assert len(plan_cases(SUITE.model_copy(update={"seeds": {"alpha_0": 5}}), seeds=2)) == 4
 
 
 def test_methods_of_a_seed_stand_together_and_differ_as_the_suite_says(cases):
@@ -78,10 +87,13 @@ def test_every_packaged_suite_is_taken_by_the_recipe(name):
 
 
 def test_unknown_suites_and_wrong_files_are_one_line(tmp_path):
-    with pytest.raises(UserError, match=r"No suite speed: choose from .*methods"):
-        load_suite("speed")
+    with pytest.raises(UserError, match=r"No suite quick: choose from .*methods"):
+        load_suite("quick")
     (tmp_path / "wrong.yaml").write_text("method: {rats: []}\n")
     with pytest.raises(UserError, match=r"wrong\.yaml is not a suite .*recipe"):
+        load_suite(str(tmp_path / "wrong.yaml"))
+    (tmp_path / "wrong.yaml").write_text("recipe: emoji\nmethods: {rats: []}\nseeds: {rat: 3}\n")
+    with pytest.raises(UserError, match=r"wrong\.yaml is not a suite .*seeds names rat, which is none"):
         load_suite(str(tmp_path / "wrong.yaml"))
     with pytest.raises(UserError, match=r"method\.alpah; did you mean alpha"):
         plan_cases(Suite(recipe="emoji", methods={"x": ["method.alpah=1"]}), seeds=1)
@@ -120,7 +132,7 @@ def test_a_row_for_every_case_budget_and_metric(cases, table):
     assert first.steps_to_teacher == step
     assert first.seconds_to_teacher == pytest.approx(0.5 * step)
     assert first.train_seconds == pytest.approx(150.0)
-    assert rows[0].recipe_digest != rows[-1].recipe_digest
+    assert (first.recipe_digest, first.commit) == ("of the recipe", "of the run")
 
 
 def test_a_student_that_learns_in_some_steps_only_is_timed_by_all_of_them(cases, finished_run, training_dir, tmp_path):  # noqa: F811
