@@ -6,8 +6,6 @@ A key that is equal promises an equal result, so what a step does not depend on 
 ever reused, and what it does depend on must be in it, or something stale is.
 """
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from rats_train.config import Recipe
 from rats_train.embedded import teacher_folder
 from rats_train.errors import UserError
 from rats_train.evaluation.heldout import watch_prompts
-from rats_train.files import sha256_file, sha256_tree
+from rats_train.files import sha256_file, sha256_json, sha256_tree
 from rats_train.prompt_file import prompt_file
 from rats_train.recipe_methods import plugged_source
 from rats_train.recipe_rewards import RewardSpec
@@ -75,7 +73,7 @@ def step_keys(recipe: Recipe, force: str = "") -> dict[str, str]:
 def content_key(step: str, content: Any, before: list[str]) -> str:
     """24 hex digits over the code of ``step``, its content and the keys of the steps that feed it."""
     parts = [code_digest(f"components.{step}.component"), content, before]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+    return sha256_json(parts)[:24]
 
 
 def _plugged_source(recipe: Recipe) -> str | None:

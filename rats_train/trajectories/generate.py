@@ -15,8 +15,9 @@ from rats_train.config import Recipe, load_recipe
 from rats_train.errors import UserError
 from rats_train.files import atomic_write_bytes, sha256_file
 from rats_train.progress import ProgressReport
+from rats_train.trajectories.files import FileEntry
 from rats_train.trajectories.join import join
-from rats_train.trajectories.manifest import FileEntry, Manifest, planned_manifest, read_manifest
+from rats_train.trajectories.manifest import Manifest, planned_manifest, read_manifest
 from rats_train.trajectories.prompts import PromptSource
 from rats_train.trajectories.rollouts import TeacherRollouts
 from rats_train.trajectories.shards import chunks, read_note, shard_file, shard_rows, write_note

@@ -14,7 +14,8 @@ from safetensors import safe_open
 from rats_train.config import Recipe
 from rats_train.errors import UserError
 from rats_train.files import atomic_write_bytes, link_or_copy, sha256_file
-from rats_train.trajectories.manifest import INDEX, FileEntry, Manifest, read_manifest
+from rats_train.trajectories.files import FileEntry
+from rats_train.trajectories.manifest import INDEX, Manifest, read_manifest
 from rats_train.trajectories.prompts import PromptSource
 from rats_train.trajectories.shards import read_note, shard_rows
 

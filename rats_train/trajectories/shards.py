@@ -14,7 +14,7 @@ from pathlib import Path
 from rats_train.config import Recipe
 from rats_train.errors import UserError
 from rats_train.files import read_json, write_json
-from rats_train.trajectories.manifest import FileEntry
+from rats_train.trajectories.files import FileEntry
 
 _SPAN = re.compile(r"(\d+)-(\d+)")
 
