@@ -21,6 +21,8 @@ from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.check_recipe import check_rewards
 from rats_train.rewards.digest import reward_digest
 
+LATENTS = "teacher_latents"
+"""The key of what the teacher draws, whatever rewards score it; `generate_trajectories` draws and scores."""
 STEPS = (
     "generate_trajectories",
     "train_student",
@@ -30,10 +32,12 @@ STEPS = (
     "smoke_test",
     "report",
 )
+KEYS = (LATENTS, *STEPS)
 
 
 def step_keys(recipe: Recipe, force: str = "") -> dict[str, str]:
-    """Key of every cached step, in the order of the pipeline; with a word to ``force`` them, keys of its own.
+    """`KEYS`: of what the teacher draws and of every cached step, in the order of the pipeline; with a word to
+    ``force`` them, keys of its own.
 
     Raises:
         UserError: the teacher, a reward model or a prompts file is not there, or a remote reward lacks the gradient
@@ -45,13 +49,13 @@ def step_keys(recipe: Recipe, force: str = "") -> dict[str, str]:
     teacher = {**values["teacher"], "path": _folder_digest(teacher_folder(recipe.teacher.path), "teacher.path")}
     trained, heldout = ([_reward(spec) for spec in specs] for specs in (recipe.rewards.train, recipe.rewards.heldout))
     content: dict[str, Any] = {
-        "generate_trajectories": {
+        LATENTS: {
             **{name: values[name] for name in ("family", "resolution", "student")},
             "seed": recipe.trajectory_seed,
             "teacher": teacher,
-            "rewards": trained,
             "trajectories": _with_prompts(values["trajectories"] | {"seed": None}, "trajectories.prompts"),
         },
+        "generate_trajectories": {"rewards": trained},
         "train_student": {
             **{name: values[name] for name in ("method", "seed", "training")},
             "method_source": _plugged_source(recipe),
@@ -65,8 +69,9 @@ def step_keys(recipe: Recipe, force: str = "") -> dict[str, str]:
         },
     }
     keys: dict[str, str] = {}
-    for step in STEPS:
-        keys[step] = content_key(step, content.get(step), before=[*filter(None, [force]), *keys.values()])
+    for name in KEYS:
+        step = "generate_trajectories" if name == LATENTS else name
+        keys[name] = content_key(step, content.get(name), before=[*filter(None, [force]), *keys.values()])
     return keys
 
 

@@ -14,7 +14,7 @@ from rats_train.sampling.schedule import student_sigmas, teacher_sigmas
 from rats_train.trajectories.files import FileEntry
 from rats_train.trajectories.prompts import PromptSource
 
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
 INDEX = "index.parquet"
 
@@ -42,6 +42,11 @@ class Manifest:
         """Content address: 16 hex digits over all inputs, the same before, while and after the files are made."""
         inputs = asdict(replace(self, shards=(), index=None, complete=False))
         return sha256_json(inputs)[:16]
+
+    @property
+    def drawn_key(self) -> str:
+        """Content address of what the teacher draws: the same whatever rewards score it."""
+        return replace(self, rewards={}).key
 
     @property
     def indices(self) -> list[int]:
