@@ -16,7 +16,7 @@ import torch
 from diffusers import FluxTransformer2DModel, SD3Transformer2DModel, WanTransformer3DModel
 
 from benchmarks.full_size import FLUX, SD35_MEDIUM, VAE
-from pipelines.forecast.estimate import EFFICIENCY, count_evaluations, estimate_seconds
+from pipelines.forecast.estimate import EFFICIENCY, count_evaluations, estimate_scoring, estimate_seconds
 from pipelines.forecast.network import Network, read_network
 from rats_train.config import Recipe, load_recipe
 from rats_train.files import atomic_write_text, write_json
@@ -76,14 +76,15 @@ def rows() -> list[list[str]]:
         row = [f"`{name}`", f"{network.transformer / 1e9:.1f} B", f"{network.flops / 1e12:.1f}", f"{evaluations:,.0f}"]
         for sheet in SHEETS.values():
             hours = {step: each / 3600 for step, each in estimate_seconds(recipe, network, REACHED * sheet).items()}
-            row += [f"{each:.1f}" for each in (*hours.values(), sum(hours.values()))]
+            again = hours | {"generate_trajectories": estimate_scoring(recipe, network, REACHED * sheet) / 3600}
+            row += [f"{each:.1f}" for each in (*hours.values(), sum(hours.values()), sum(again.values()))]
         made.append(row)
     return made
 
 
 def page() -> str:
     """The whole of docs/cost.md."""
-    steps = ("teacher", "training", "judging", "**in all**")
+    steps = ("teacher", "training", "judging", "**in all**", "new reward")
     head = ["recipe", "teacher", "TFLOP a pass", "passes"]
     head += [f"{gpu}: {step}" for gpu in SHEETS for step in steps]
     lines = [head, ["---"] * len(head), *rows()]
@@ -102,8 +103,8 @@ GPU hours of a whole run of each packaged recipe, made by `python -m benchmarks.
   `rats plan` on your machine measures that speed and takes it instead. On the CPU, for the recipe `emoji`, the forecast
   was within a factor of two of the run.
 * Hours are of one GPU. Several share them: trajectories and judging divide by the number, training nearly so.
-* *teacher* is paid once for a teacher, its prompts, seeds and the rewards trained on, and is reused by every training
-  with the same. A retraining on a new reward pays it again, because the teacher's rewards lie beside its pictures.
+* *teacher* is paid once for a teacher, its prompts and seeds, and is reused by every training with the same. So *new
+  reward* is what a retraining on one costs: what the teacher drew is decoded and scored, then all that follows is done.
 * Not in it: loading models, waiting for nodes, a reward that is served elsewhere.
 
 The recipe `emoji` needs no GPU: 11 minutes on two CPU cores (measured, [README](../README.md)).

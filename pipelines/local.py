@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from components.shared.code import ROOT
+from components.shared.process import spare_collector
 from components.shared.workspace import RUN_VARIABLE, RUNNER_VARIABLE, WORKSPACE_VARIABLE, publish
 from pipelines.compiled import load_pipeline
 from pipelines.errors import StepFailedError
@@ -39,6 +40,7 @@ def run_pipeline(recipe: str, overrides: Sequence[str], workspace: Path, console
     from components.prepare.resolve import resolve
     from rats_train.provenance import source_commit
 
+    spare_collector()
     workspace = workspace.resolve()
     loaded = resolve(load_recipe(recipe, overrides), workspace)
     about = {

@@ -77,6 +77,11 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} is not JSON ({error}): it was cut short or edited; write it again.") from error
 
 
+def sha256_json(value: Any) -> str:
+    """Hex SHA-256 of a value as JSON, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def link_or_copy(source: str | Path, target: str | Path) -> None:
     """Make a file appear at ``target`` as well, in place of what was there: a hard link where the file system can."""
     Path(target).parent.mkdir(parents=True, exist_ok=True)

@@ -59,6 +59,11 @@ class RewardSpec(Section):
     weight: Positive = 1.0
     statistics: Statistics | None = None
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether a server or an installed package computes it; what it declares, only they know."""
+        return self.kind == "remote" or self.kind not in BUILT_IN
+
     @model_validator(mode="before")
     @classmethod
     def _address_is_remote(cls, values: Any) -> Any:

@@ -27,6 +27,7 @@ def prepare(
 ) -> NamedTuple(
     "Keys",
     [
+        ("teacher_latents", str),
         ("generate_trajectories", str),
         ("train_student", str),
         ("evaluate_rewards", str),
@@ -48,7 +49,8 @@ def prepare(
         trajectory_tasks: into how many tasks the drawing of the trajectories is divided, at most one a shard.
 
     Returns:
-        One content key a step, of which equal ones promise equal results; and the shards of each of the tasks.
+        One content key a step, and before them that of what the teacher draws, whatever rewards score it; equal keys
+        promise equal results. Last, the shards of each of the tasks.
     """
     from components.prepare.resolve import resolve
     from components.shared.keys import step_keys

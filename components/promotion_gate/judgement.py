@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mlflow.entities.model_registry import ModelVersion
 
@@ -10,11 +10,11 @@ from components.shared.students import CHAMPION, Students
 from rats_train.config import Recipe
 from rats_train.errors import UserError
 from rats_train.evaluation.protocol import NotComparableError
-from rats_train.evaluation.sample import OnProgress, score_student
 from rats_train.evaluation.scores import Scores
 from rats_train.evaluation.verdict import Reason, Verdict, judge
-from rats_train.files import read_json
-from rats_train.models.folder import STUDENT_CARD
+
+if TYPE_CHECKING:
+    from rats_train.evaluation.sample import OnProgress
 
 SCORES: Final = "evaluation/scores.json"
 
@@ -55,7 +55,7 @@ def comparable_scores(
     challenger: Scores,
     recipe: Recipe,
     folder: Path,
-    on_progress: OnProgress | None = None,
+    on_progress: "OnProgress | None" = None,
 ) -> Scores:
     """The champion's scores under the challenger's protocol: those of its own evaluation where that was the same,
     otherwise its student is drawn and scored again, on the schedule that it is served with.
@@ -66,9 +66,11 @@ def comparable_scores(
     own = _readable(students, version, folder)
     if own is not None and own.protocol == challenger.protocol:
         return own
+    from components.promotion_gate.redraw import redraw  # brings torch, and few gates draw
+
     student = students.download(version, "student", folder)
     try:
-        scores = score_student(_on_own_schedule(recipe, student, challenger), student, folder / "drawn", on_progress)
+        scores = redraw(recipe, student, challenger, folder / "drawn", on_progress)
     except UserError as error:
         raise NotComparableError(f"Champion {version.version} cannot be judged by this recipe: {error}") from error
     return _with_trained(scores, own) if own is not None else scores
@@ -79,14 +81,6 @@ def _readable(students: Students, version: ModelVersion, folder: Path) -> Scores
         return stored_scores(students, version, folder)
     except UserError:
         return None  # of an older release: it is scored again
-
-
-def _on_own_schedule(recipe: Recipe, student: Path, challenger: Scores) -> Recipe:
-    card = read_json(student / STUDENT_CARD)
-    if missing := sorted(set(challenger.protocol.budgets) - set(card["steps"])):
-        raise UserError(f"it serves {card['steps']} steps and not {missing}; give the recipe another name")
-    own = recipe.student.model_copy(update={"terminal_sigma": card["terminal_sigma"]})
-    return recipe.model_copy(update={"student": own})
 
 
 def _with_trained(scores: Scores, own: Scores) -> Scores:

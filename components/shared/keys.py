@@ -6,8 +6,6 @@ A key that is equal promises an equal result, so what a step does not depend on 
 ever reused, and what it does depend on must be in it, or something stale is.
 """
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +14,15 @@ from rats_train.config import Recipe
 from rats_train.embedded import teacher_folder
 from rats_train.errors import UserError
 from rats_train.evaluation.heldout import watch_prompts
-from rats_train.files import sha256_file, sha256_tree
+from rats_train.files import sha256_file, sha256_json, sha256_tree
 from rats_train.prompt_file import prompt_file
 from rats_train.recipe_methods import plugged_source
 from rats_train.recipe_rewards import RewardSpec
 from rats_train.rewards.check_recipe import check_rewards
 from rats_train.rewards.digest import reward_digest
 
+LATENTS = "teacher_latents"
+"""The key of what the teacher draws, whatever rewards score it; `generate_trajectories` draws and scores."""
 STEPS = (
     "generate_trajectories",
     "train_student",
@@ -32,10 +32,12 @@ STEPS = (
     "smoke_test",
     "report",
 )
+KEYS = (LATENTS, *STEPS)
 
 
 def step_keys(recipe: Recipe, force: str = "") -> dict[str, str]:
-    """Key of every cached step, in the order of the pipeline; with a word to ``force`` them, keys of its own.
+    """`KEYS`: of what the teacher draws and of every cached step, in the order of the pipeline; with a word to
+    ``force`` them, keys of its own.
 
     Raises:
         UserError: the teacher, a reward model or a prompts file is not there, or a remote reward lacks the gradient
@@ -47,13 +49,13 @@ def step_keys(recipe: Recipe, force: str = "") -> dict[str, str]:
     teacher = {**values["teacher"], "path": _folder_digest(teacher_folder(recipe.teacher.path), "teacher.path")}
     trained, heldout = ([_reward(spec) for spec in specs] for specs in (recipe.rewards.train, recipe.rewards.heldout))
     content: dict[str, Any] = {
-        "generate_trajectories": {
+        LATENTS: {
             **{name: values[name] for name in ("family", "resolution", "student")},
             "seed": recipe.trajectory_seed,
             "teacher": teacher,
-            "rewards": trained,
             "trajectories": _with_prompts(values["trajectories"] | {"seed": None}, "trajectories.prompts"),
         },
+        "generate_trajectories": {"rewards": trained},
         "train_student": {
             **{name: values[name] for name in ("method", "seed", "training")},
             "method_source": _plugged_source(recipe),
@@ -67,15 +69,16 @@ def step_keys(recipe: Recipe, force: str = "") -> dict[str, str]:
         },
     }
     keys: dict[str, str] = {}
-    for step in STEPS:
-        keys[step] = content_key(step, content.get(step), before=[*filter(None, [force]), *keys.values()])
+    for name in KEYS:
+        step = "generate_trajectories" if name == LATENTS else name
+        keys[name] = content_key(step, content.get(name), before=[*filter(None, [force]), *keys.values()])
     return keys
 
 
 def content_key(step: str, content: Any, before: list[str]) -> str:
     """24 hex digits over the code of ``step``, its content and the keys of the steps that feed it."""
     parts = [code_digest(f"components.{step}.component"), content, before]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+    return sha256_json(parts)[:24]
 
 
 def _plugged_source(recipe: Recipe) -> str | None:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from components.shared.process import follow_runner
+from components.shared.process import follow_runner, spare_collector
 from components.shared.summary import SUMMARY, headline, kept_page, publish_summary
 from components.shared.workspace import publish, run_dir, step_dir
 from rats_train.errors import RetryableError, UserError
@@ -86,6 +86,7 @@ def recorded(step: str, **values: Any) -> Iterator[dict[str, Any]]:
     Raises:
         SystemExit: as `run_step`.
     """
+    spare_collector()
     record: dict[str, Any] = {"name": step, "cached": False, "began": time.time(), **values}
     _write_record(record, status="running")
     try:

@@ -1,6 +1,7 @@
 """Where the steps keep their work. Set by the environment, because a place is not content and enters no cache key.
 
 <workspace>/cache/<step>/<key>/    work folder of a step, the same for the same content
+<workspace>/cache/teacher_latents/<key>/  what the teacher drew, and its scores by every set of rewards
 <workspace>/<run>/steps/<step>.json  what became of a step in one run
 <workspace>/mlflow.db              the tracker's memory
 """

@@ -11,8 +11,6 @@ changes nothing. KFP's cache cannot make a scheduled run hollow: the step ``prep
 anew, is compiled as never cached, and every other step has a content key among its inputs.
 """
 
-import hashlib
-import json
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +22,7 @@ from pipelines.cluster.cron import check_cron
 from pipelines.cluster.kfp_server import PipelinesServer
 from pipelines.compiled import PIPELINES, compile_pipeline
 from rats_train.errors import UserError
+from rats_train.files import sha256_json
 
 MARK = "rats-schedule"
 
@@ -115,5 +114,4 @@ def _apply(schedule: Schedule, package: Path, there: list[Any], server: Pipeline
 
 def _digest(schedule: Schedule, package: Path) -> str:
     """Hex SHA-256 over the schedule and the compiled pipeline."""
-    parts = [schedule.model_dump(), package.read_text()]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return sha256_json([schedule.model_dump(), package.read_text()])

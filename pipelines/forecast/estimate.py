@@ -64,12 +64,20 @@ def _watched_images(recipe: Recipe) -> int:
 
 def estimate_seconds(recipe: Recipe, network: Network, flops_per_second: float) -> dict[str, float]:
     """Seconds of each step that draws, on one machine of this speed."""
-    rate = flops_per_second * EFFICIENCY / network.flops
     pictures = count_pictures(recipe)
     return {
-        step: SETUP_SECONDS + (evaluations + PICTURE * pictures[step]) / rate
+        step: _seconds(evaluations + PICTURE * pictures[step], network, flops_per_second)
         for step, evaluations in count_evaluations(recipe).items()
     }
+
+
+def estimate_scoring(recipe: Recipe, network: Network, flops_per_second: float) -> float:
+    """Seconds of scoring what the teacher drew before by other rewards, on one machine of this speed."""
+    return _seconds(PICTURE * count_pictures(recipe)["generate_trajectories"], network, flops_per_second)
+
+
+def _seconds(evaluations: float, network: Network, flops_per_second: float) -> float:
+    return SETUP_SECONDS + evaluations * network.flops / (flops_per_second * EFFICIENCY)
 
 
 def measure_flops(bursts: int = 5, seconds: float = 0.05) -> float:
@@ -108,11 +116,13 @@ def _rate(work: Callable[[], object], seconds: float) -> float:
 
 @dataclass(frozen=True)
 class Forecast:
-    """Bytes by what takes them, seconds by step of the pipeline, and seconds of one training step."""
+    """Bytes by what takes them, seconds by step of the pipeline, of one training step, and of scoring what the teacher
+    drew before."""
 
     memory: Mapping[str, int]
     seconds: Mapping[str, float]
     seconds_a_step: float
+    scoring_seconds: float
 
 
 def forecast(recipe: Recipe) -> Forecast:
@@ -122,6 +132,7 @@ def forecast(recipe: Recipe) -> Forecast:
         UserError: it names something that is not there.
     """
     network = read_network(recipe)
-    seconds = estimate_seconds(recipe, network, measure_flops())
+    speed = measure_flops()
+    seconds = estimate_seconds(recipe, network, speed)
     a_step = (seconds["train_student"] - SETUP_SECONDS) / recipe.training.steps
-    return Forecast(estimate_memory(recipe, network), seconds, a_step)
+    return Forecast(estimate_memory(recipe, network), seconds, a_step, estimate_scoring(recipe, network, speed))

@@ -14,6 +14,7 @@ from pipelines.parts.placement import on_cluster, with_gpus
 @dsl.pipeline(name="draw-trajectories")
 def draw_trajectories(
     key: str,
+    latents_key: str,
     shards: list,
     recipe: dsl.Input[dsl.Artifact],
     gpus_per_node: str,
@@ -22,7 +23,7 @@ def draw_trajectories(
 ) -> List[dsl.Dataset]:  # noqa: UP006
     """Draw every span of shards in a task of its own; returns what each of them drew."""
     with dsl.ParallelFor(shards, name="shards") as span:
-        drawn = generate_trajectories(key=key, shards=span, recipe=recipe)
+        drawn = generate_trajectories(key=key, latents_key=latents_key, shards=span, recipe=recipe)
         on_cluster(workspace_claim, drawn)
         with_gpus(gpus_per_node, memory_per_node, drawn)
     return dsl.Collected(drawn.outputs["store"])

@@ -33,6 +33,7 @@ def train_judge_and_deploy(
 
     drawn = draw_trajectories(
         key=keys["generate_trajectories"],
+        latents_key=keys["teacher_latents"],
         shards=keys["shards"],
         recipe=resolved,
         gpus_per_node=gpus_per_node,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pipelines.runs import find_run, step_folder
 from rats_train.errors import UserError
-from rats_train.evaluation.arms import student_arm
+from rats_train.evaluation.arm_names import student_arm
 from rats_train.evaluation.draws import draws_path, load_draws
 from rats_train.evaluation.scores import Scores
 

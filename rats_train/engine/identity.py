@@ -1,12 +1,11 @@
 """What a training run is: two runs of one key learn the same thing from the same data."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from rats_train.config import Recipe
 from rats_train.evaluation.heldout import watch_prompts
+from rats_train.files import sha256_json
 from rats_train.rewards.digest import reward_digest
 from rats_train.trajectories.manifest import trajectory_key
 
@@ -39,7 +38,7 @@ def identify(recipe: Recipe) -> Identity:
         "training": recipe.training.model_dump(exclude=_NOT_LEARNED_FROM),
         "watch": _watched(recipe) if recipe.training.watch_every else None,
     }
-    return Identity(data, hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16])
+    return Identity(data, sha256_json(facts)[:16])
 
 
 def _watched(recipe: Recipe) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rats_train.config import Recipe
+from rats_train.evaluation.arm_names import student_arm, teacher_arm, unguided_arm
 from rats_train.sampling.schedule import student_sigmas, teacher_sigmas
 
 Role = Literal["student", "teacher"]
@@ -25,21 +26,6 @@ class Arm:
     guidance_scale: float
     sigmas: tuple[float, ...]
     evaluations: int
-
-
-def student_arm(steps: int) -> str:
-    """Name of the student's arm at ``steps`` steps."""
-    return f"student_{steps}"
-
-
-def teacher_arm(steps: int) -> str:
-    """Name of the guided teacher's arm at ``steps`` steps."""
-    return f"teacher_{steps}"
-
-
-def unguided_arm(steps: int) -> str:
-    """Name of the teacher's arm without guidance: exactly as many evaluations as the student has."""
-    return f"teacher_{steps}_unguided"
 
 
 def budgets(recipe: Recipe) -> list[int]:

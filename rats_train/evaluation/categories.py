@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from rats_train.evaluation.arms import student_arm, teacher_arm
+from rats_train.evaluation.arm_names import student_arm, teacher_arm
 from rats_train.evaluation.bootstrap import Interval, Values, resampled_means
 from rats_train.evaluation.scores import Kind, Scores
 

@@ -6,18 +6,10 @@ for equal distributions at any number of pictures (Gretton et al. 2012, equation
 come out slightly negative. Its caveat is its spread: it is given with its standard error.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class Discrepancy:
-    """Squared maximum mean discrepancy, between 0 (equal distributions) and 2, and its standard error."""
-
-    value: float
-    error: float
+from rats_train.evaluation.discrepancy import Discrepancy
 
 
 def squared_mmd(ours: Tensor, theirs: Tensor, per_prompt: int) -> Discrepancy:

@@ -1,7 +1,5 @@
 """The pictures of one arm as one file: pixels, how long they took, and the key that says what they were drawn from."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from rats_train.errors import UserError
-from rats_train.files import atomic_write_bytes
+from rats_train.files import atomic_write_bytes, sha256_json
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ def draws_path(folder: Path, arm: str) -> Path:
 
 def draws_key(facts: Mapping[str, Any]) -> str:
     """Digest of everything that the pixels depend on: equal facts, equal pictures."""
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return sha256_json(facts)
 
 
 def save_draws(path: Path, draws: Draws, key: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from rats_train.errors import UserError
-from rats_train.evaluation.arms import student_arm, teacher_arm
+from rats_train.evaluation.arm_names import student_arm, teacher_arm
 from rats_train.evaluation.bootstrap import Values
 from rats_train.evaluation.draws import draws_path, load_draws
 from rats_train.evaluation.pictures import GridRow, draw_grid, to_picture

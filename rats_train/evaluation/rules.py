@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from rats_train.evaluation.arms import student_arm, teacher_arm
+from rats_train.evaluation.arm_names import student_arm, teacher_arm
 from rats_train.evaluation.bootstrap import Values
 from rats_train.evaluation.scores import Scores
 

@@ -15,14 +15,15 @@ from pathlib import Path
 from torch import Tensor
 
 from rats_train.config import Recipe, recipe_digest
-from rats_train.evaluation.arms import Arm, budgets, plan_arms, student_arm, teacher_arm
+from rats_train.evaluation.arm_names import student_arm, teacher_arm
+from rats_train.evaluation.arms import Arm, budgets, plan_arms
 from rats_train.evaluation.distribution import squared_mmd
 from rats_train.evaluation.draws import Draws
 from rats_train.evaluation.gallery import WORST, read_gallery, read_worst, save_grid
 from rats_train.evaluation.heldout import image_seeds, tagged_heldout_prompts
 from rats_train.evaluation.judges import Judges
 from rats_train.evaluation.painter import Painter
-from rats_train.evaluation.protocol import check_schedule, read_protocol
+from rats_train.evaluation.recipe_protocol import check_schedule, read_protocol
 from rats_train.evaluation.scorecard import build_scorecard, read_settings
 from rats_train.evaluation.scores import ArmScores, Scores
 from rats_train.provenance import describe_provenance

@@ -10,10 +10,10 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from rats_train.config import Recipe
-from rats_train.evaluation.arms import student_arm, teacher_arm, unguided_arm
+from rats_train.evaluation.arm_names import student_arm, teacher_arm, unguided_arm
 from rats_train.evaluation.bootstrap import Interval, bootstrap_mean, paired_bootstrap
 from rats_train.evaluation.categories import CategoryRow, compare_categories
-from rats_train.evaluation.distribution import Discrepancy
+from rats_train.evaluation.discrepancy import Discrepancy
 from rats_train.evaluation.document import Document
 from rats_train.evaluation.preference import Preference
 from rats_train.evaluation.protocol import Protocol

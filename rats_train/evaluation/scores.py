@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from rats_train.evaluation.bootstrap import Values
-from rats_train.evaluation.distribution import Discrepancy
+from rats_train.evaluation.discrepancy import Discrepancy
 from rats_train.evaluation.document import Document
 from rats_train.evaluation.protocol import Protocol
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from rats_train.evaluation.arms import student_arm, teacher_arm
+from rats_train.evaluation.arm_names import student_arm, teacher_arm
 from rats_train.evaluation.bootstrap import Interval
 from rats_train.evaluation.scorecard import Scorecard
 from rats_train.evaluation.scores import ALL_CORRECT

@@ -2,8 +2,6 @@
 
 from rats_train.config import Recipe
 from rats_train.errors import UserError
-from rats_train.recipe_rewards import BUILT_IN
-from rats_train.rewards.build import declared_traits
 
 
 def check_rewards(recipe: Recipe) -> None:
@@ -14,9 +12,12 @@ def check_rewards(recipe: Recipe) -> None:
             evaluation does not keep.
         RewardAwayError: a server does not answer.
     """
-    for spec in (*recipe.rewards.train, *recipe.rewards.heldout):
-        if spec.kind in BUILT_IN and spec.kind != "remote":
-            continue
+    elsewhere = [spec for spec in (*recipe.rewards.train, *recipe.rewards.heldout) if spec.elsewhere]
+    if not elsewhere:
+        return
+    from rats_train.rewards.build import declared_traits  # brings every kind's model library, seconds to import
+
+    for spec in elsewhere:
         traits = declared_traits(spec)
         if spec in recipe.rewards.train and recipe.method.needs_gradient and not traits.differentiable:
             raise UserError(

@@ -1,7 +1,7 @@
 """Make one store of the shards that one task or many drew."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from safetensors import safe_open
 from rats_train.config import Recipe
 from rats_train.errors import UserError
 from rats_train.files import atomic_write_bytes, link_or_copy, sha256_file
-from rats_train.trajectories.manifest import INDEX, FileEntry, Manifest, read_manifest
+from rats_train.trajectories.files import FileEntry
+from rats_train.trajectories.manifest import INDEX, Manifest, read_manifest
 from rats_train.trajectories.prompts import PromptSource
-from rats_train.trajectories.shards import read_note, shard_rows
+from rats_train.trajectories.shards import finished, read_note, scores_file, shard_file, shard_rows
 
 
 def join(recipe: Recipe, parts: Sequence[str | Path], out: str | Path) -> Path:
@@ -27,14 +28,17 @@ def join(recipe: Recipe, parts: Sequence[str | Path], out: str | Path) -> Path:
     """
     out, folders = Path(out), [Path(part) for part in parts]
     plan = _common_plan(folders)
-    entries = []
+    entries, rewards = [], []
     for shard in range(len(shard_rows(plan.count, plan.shard_size))):
-        folder, entry = _find(shard, folders)
+        folder, entry = _find(shard, plan, folders)
         if folder != out:
             link_or_copy(folder / entry.file, out / entry.file)
         entries.append(entry)
+        rewards.append(read_rewards(folder, plan.rewards, [shard]))
     manifest = replace(plan, shards=tuple(entries))
-    replace(manifest, index=_write_index(manifest, PromptSource(recipe), out), complete=True).write(out)
+    columns = {name: np.concatenate([part[name] for part in rewards]) for name in plan.rewards}
+    index = _write_index(manifest, PromptSource(recipe), columns, out)
+    replace(manifest, index=index, complete=True).write(out)
     return out
 
 
@@ -49,16 +53,19 @@ def _common_plan(folders: list[Path]) -> Manifest:
     return replace(plan, shards=(), index=None, complete=False)
 
 
-def _find(shard: int, folders: list[Path]) -> tuple[Path, FileEntry]:
+def _find(shard: int, plan: Manifest, folders: list[Path]) -> tuple[Path, FileEntry]:
+    """Where a shard lies with its scores."""
     for folder in folders:
-        if (entry := read_note(folder, shard)) is not None:
+        entry = read_note(folder, shard_file(shard))
+        if entry is not None and read_note(folder, scores_file(shard, plan.rewards)) is not None:
             return folder, entry
     raise UserError(f"Shard {shard} is in none of {', '.join(map(str, folders))}: run generate_trajectories again.")
 
 
-def _write_index(manifest: Manifest, source: PromptSource, out: Path) -> FileEntry:
+def _write_index(
+    manifest: Manifest, source: PromptSource, rewards: Mapping[str, NDArray[np.float32]], out: Path
+) -> FileEntry:
     """One line a row, for readers and people: its shard, prompt, seed and rewards."""
-    rewards = read_rewards(out, manifest.shards)
     batch = source.batch(range(manifest.count))
     columns = {
         "row": list(batch.rows),
@@ -66,13 +73,30 @@ def _write_index(manifest: Manifest, source: PromptSource, out: Path) -> FileEnt
         "prompt": list(batch.prompts),
         "seed": list(batch.seeds),
     }
-    columns |= {f"reward_{name}": rewards[:, column] for column, name in enumerate(manifest.rewards)}
+    columns |= {reward_column(name): values for name, values in rewards.items()}
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer)
     atomic_write_bytes(out / INDEX, buffer.getvalue())
     return FileEntry(INDEX, sha256_file(out / INDEX), manifest.count)
 
 
-def read_rewards(store: Path, shards: Sequence[FileEntry]) -> NDArray[np.float32]:
-    """The teacher's raw scores[rows, rewards] in some shards."""
-    return np.concatenate([safe_open(store / entry.file, "np").get_tensor("rewards") for entry in shards])
+def reward_column(name: str) -> str:
+    """The column of the index that holds the teacher's scores by a reward."""
+    return f"reward_{name}"
+
+
+def read_rewards(folder: Path, rewards: Mapping[str, str], shards: Sequence[int]) -> dict[str, NDArray[np.float32]]:
+    """The teacher's raw scores[rows] in some shards, by the names of ``rewards``, which come with their digests.
+
+    Raises:
+        UserError: a byte of them has changed.
+    """
+    files = [scores_file(shard, rewards) for shard in shards]
+    for file in files:
+        if not finished(folder, file):
+            raise UserError(
+                f"{folder / file} is corrupt: its bytes are not those that were written; run generate_trajectories "
+                "again, it replaces what is damaged."
+            )
+    parts = [safe_open(folder / file, "np") for file in files]
+    return {name: np.concatenate([part.get_tensor(name) for part in parts]) for name in rewards}

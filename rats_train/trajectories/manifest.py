@@ -1,7 +1,5 @@
 """The manifest of a trajectory store: what was drawn, how, and the digest of every file that holds it."""
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,28 +7,16 @@ from typing import Any
 from rats_train.config import Recipe
 from rats_train.embedded import teacher_folder
 from rats_train.errors import UserError
-from rats_train.files import read_json, sha256_file, sha256_tree, write_json
+from rats_train.files import read_json, sha256_json, sha256_tree, write_json
 from rats_train.rewards.digest import reward_digest
 from rats_train.sampling.horizons import align_horizons
 from rats_train.sampling.schedule import student_sigmas, teacher_sigmas
+from rats_train.trajectories.files import FileEntry
 from rats_train.trajectories.prompts import PromptSource
 
-VERSION = 1
+VERSION = 2
 MANIFEST = "manifest.json"
 INDEX = "index.parquet"
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """One finished file of the store."""
-
-    file: str
-    sha256: str
-    rows: int
-
-    def intact(self, store: Path) -> bool:
-        """Whether the file is there with the very bytes that were written."""
-        return (store / self.file).is_file() and sha256_file(store / self.file) == self.sha256
 
 
 @dataclass(frozen=True)
@@ -55,7 +41,12 @@ class Manifest:
     def key(self) -> str:
         """Content address: 16 hex digits over all inputs, the same before, while and after the files are made."""
         inputs = asdict(replace(self, shards=(), index=None, complete=False))
-        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+        return sha256_json(inputs)[:16]
+
+    @property
+    def drawn_key(self) -> str:
+        """Content address of what the teacher draws: the same whatever rewards score it."""
+        return replace(self, rewards={}).key
 
     @property
     def indices(self) -> list[int]:

@@ -10,10 +10,11 @@ from safetensors import safe_open
 from torch import Tensor
 
 from rats_train.errors import UserError
+from rats_train.trajectories.join import reward_column
 from rats_train.trajectories.manifest import INDEX, Manifest, read_manifest
 from rats_train.trajectories.order import epoch_order
 from rats_train.trajectories.prompts import PromptBatch
-from rats_train.trajectories.shards import read_note, shard_rows
+from rats_train.trajectories.shards import read_note, shard_file, shard_rows
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,11 @@ class TrajectoryStore:
                     f"{path / entry.file} is corrupt: its bytes are not those that were written; "
                     "run generate_trajectories again, it replaces what is damaged."
                 )
-        index = pq.read_table(path / INDEX, columns=["prompt", "seed"])
+        index = pq.read_table(path / INDEX)
         self._prompts: list[str] = index["prompt"].to_pylist()
         self._seeds: list[int] = index["seed"].to_pylist()
+        columns = {name: index[reward_column(name)].to_numpy() for name in self.manifest.rewards}
+        self._rewards = {name: torch.tensor(column) for name, column in columns.items()}
         self._shards = [safe_open(path / entry.file, "pt") for entry in self.manifest.shards]
 
     def __len__(self) -> int:
@@ -74,15 +77,15 @@ class TrajectoryStore:
 
     def batch(self, rows: Sequence[int]) -> TrajectoryBatch:
         """The rows asked for, in that order."""
-        rewards = self._read("rewards", rows)
         return TrajectoryBatch(
             rows=tuple(rows),
             prompts=tuple(self._prompts[row] for row in rows),
             seeds=tuple(self._seeds[row] for row in rows),
             indices=tuple(self.manifest.indices),
             x0=self._read("x0", rows),
-            final=self._read("final", rows),
-            rewards={name: rewards[:, column] for column, name in enumerate(self.manifest.rewards)},
+            # What a student is matched to is as precise as x0; all digits are for those who decode it.
+            final=self._read("final", rows).half().float(),
+            rewards={name: scores[list(rows)] for name, scores in self._rewards.items()},
         )
 
     def _read(self, name: str, rows: Sequence[int]) -> Tensor:
@@ -97,7 +100,7 @@ def _finished_manifest(path: Path) -> Manifest:
         raise UserError(f"No trajectory store at {path}: run generate_trajectories first, or name its folder.")
     if not manifest.complete:
         shards = range(len(shard_rows(manifest.count, manifest.shard_size)))
-        done = sum(entry.rows for entry in (read_note(path, shard) for shard in shards) if entry)
+        done = sum(entry.rows for entry in (read_note(path, shard_file(shard)) for shard in shards) if entry)
         raise UserError(
             f"The trajectory store {path} is unfinished ({done} of {manifest.count} rows): "
             "run generate_trajectories again, it carries on there."

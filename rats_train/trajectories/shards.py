@@ -3,18 +3,21 @@
 A shard is a file whose note, ``shard-00003.json`` beside ``shard-00003.safetensors``, is written after it and holds its
 digest. So whoever draws it needs to know of nobody else: a shard without a note, or with other bytes than its note
 says, is drawn again, and two who draw the same one at once write the same bytes.
+
+What rewards say of a shard lies beside it, in a file of its own for each set of rewards and with a note of its own, so
+that another set scores what was drawn and draws nothing.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 
 from rats_train.config import Recipe
 from rats_train.errors import UserError
-from rats_train.files import read_json, write_json
-from rats_train.trajectories.manifest import FileEntry
+from rats_train.files import read_json, sha256_json, write_json
+from rats_train.trajectories.files import FileEntry
 
 _SPAN = re.compile(r"(\d+)-(\d+)")
 
@@ -60,26 +63,41 @@ def shard_file(shard: int) -> str:
     return f"shard-{shard:05d}.safetensors"
 
 
-def note_file(shard: int) -> str:
-    """Name of the note beside it."""
-    return f"shard-{shard:05d}.json"
+def scores_file(shard: int, rewards: Mapping[str, str]) -> str:
+    """Name of the file of what ``rewards``, digests by name, say of a shard."""
+    return f"scores-{sha256_json(rewards)[:12]}-{shard:05d}.safetensors"
 
 
-def write_note(store: Path, shard: int, entry: FileEntry) -> None:
-    """Call a shard finished."""
-    write_json(store / note_file(shard), asdict(entry))
+def note_file(file: str) -> str:
+    """Name of the note beside a file."""
+    return Path(file).with_suffix(".json").name
 
 
-def read_note(store: Path, shard: int) -> FileEntry | None:
-    """What was noted of a shard; None where it is not finished.
+def write_note(store: Path, entry: FileEntry) -> None:
+    """Call a file finished."""
+    write_json(store / note_file(entry.file), asdict(entry))
+
+
+def read_note(store: Path, file: str) -> FileEntry | None:
+    """What was noted of a file; None where it is not finished.
 
     Raises:
         UserError: the note is damaged.
     """
-    path = store / note_file(shard)
+    path = store / note_file(file)
     if not path.is_file():
         return None
     try:
         return FileEntry(**read_json(path))
     except TypeError as error:
-        raise UserError(f"{path} is damaged ({error}): delete it, and the shard is drawn again.") from error
+        raise UserError(f"{path} is damaged ({error}): delete it, and what it tells of is made again.") from error
+
+
+def finished(store: Path, file: str) -> bool:
+    """Whether a file is there as it was noted.
+
+    Raises:
+        UserError: the note is damaged.
+    """
+    entry = read_note(store, file)
+    return entry is not None and entry.intact(store)

@@ -5,9 +5,11 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from kfp import dsl
 
 from components.generate_trajectories.component import generate_trajectories
+from components.shared.keys import LATENTS
 from components.shared.workspace import WORKSPACE_VARIABLE, step_dir
 from rats_train.config import load_recipe
 from rats_train.files import read_json, sha256_tree
@@ -15,10 +17,10 @@ from rats_train.trajectories.join import join
 from rats_train.trajectories.reader import TrajectoryStore
 
 
-def run(resolved, output, shards="0-1"):
+def run(resolved, output, shards="0-1", key="k1"):
     store, summary = output(dsl.Dataset, "store"), output(dsl.Markdown, "summary")
     metrics = output(dsl.Metrics, "metrics")
-    generate_trajectories.python_func("k1", shards, resolved, store, summary, metrics)
+    generate_trajectories.python_func(key, "drawn", shards, resolved, store, summary, metrics)
     return store, summary, metrics
 
 
@@ -45,7 +47,7 @@ def test_it_draws_its_shards_once_and_mends_them_when_a_byte_changes(resolved, o
 
 def test_shards_dealt_out_otherwise_are_not_drawn_again(resolved, output):
     run(resolved, output)
-    drawn = step_dir("generate_trajectories", "k1") / "shard-00001.safetensors"
+    drawn = step_dir(LATENTS, "drawn") / "shard-00001.safetensors"
     before = drawn.stat().st_mtime_ns
     store, summary, _ = run(resolved, output, "1-1")
     assert drawn.stat().st_mtime_ns == before
@@ -56,6 +58,20 @@ def test_shards_dealt_out_otherwise_are_not_drawn_again(resolved, output):
     assert "# 2 rollouts of 4 steps" in Path(summary.path).read_text()
 
 
+def test_other_rewards_score_what_is_drawn(resolved, output, tmp_path):
+    run(resolved, output)
+    drawn = {path: path.stat().st_mtime_ns for path in step_dir(LATENTS, "drawn").glob("shard-*")}
+    recipe = load_recipe(resolved.path)
+    values = recipe.model_dump(mode="json")
+    values["rewards"]["train"][0] |= {"name": "scaled", "statistics": {"mean": 0.5, "std": 2.0}}
+    Path(resolved.path).write_text(yaml.safe_dump(values))
+    store, _, metrics = run(resolved, output, key="k2")
+    assert {path: path.stat().st_mtime_ns for path in step_dir(LATENTS, "drawn").glob("shard-*")} == drawn
+    assert set(metrics.metadata) == {"reward_scaled"}
+    joined = TrajectoryStore(join(load_recipe(resolved.path), [store.path], tmp_path / "joined"))
+    assert list(joined.batch([0]).rewards) == ["scaled"]
+
+
 PROGRAM = """
 import sys
 from kfp import dsl
@@ -63,7 +79,7 @@ from components.generate_trajectories.component import generate_trajectories
 
 recipe, shards, out = sys.argv[1:]
 made = [dsl.Dataset(uri=f"{out}/store"), dsl.Markdown(uri=f"{out}/summary"), dsl.Metrics(uri=f"{out}/metrics")]
-generate_trajectories.python_func("k1", shards, dsl.Artifact(uri=recipe), *made)
+generate_trajectories.python_func("k1", "drawn", shards, dsl.Artifact(uri=recipe), *made)
 """
 
 
@@ -78,7 +94,7 @@ def test_killed_retried_and_run_twice_at_once_it_leaves_the_store_of_an_undistur
         return subprocess.Popen([sys.executable, "-c", PROGRAM, resolved.path, shards, str(tmp_path / out)])
 
     killed = begin("killed", "0-1")
-    while not (step_dir("generate_trajectories", "k1") / "shard-00000.json").exists():
+    while not (step_dir(LATENTS, "drawn") / "shard-00000.json").exists():
         assert killed.poll() is None
         time.sleep(0.01)
     killed.kill()

@@ -4,7 +4,7 @@ import pytest
 from kfp import dsl
 
 from components.prepare.component import prepare
-from components.shared.keys import STEPS, step_keys
+from components.shared.keys import KEYS, step_keys
 from rats_train.config import load_recipe
 from rats_train.files import read_json
 
@@ -16,7 +16,7 @@ def test_it_resolves_the_recipe_and_hands_out_its_keys(tiny_recipe, output, work
     recipe = load_recipe(resolved.path)
     assert recipe.training.steps == 7
     assert recipe.method.alpha == 1.0
-    assert dict(zip(STEPS, keys, strict=True)) == step_keys(recipe)
+    assert dict(zip(KEYS, keys, strict=True)) == step_keys(recipe)
     assert f"| report | {keys[-1]} |" in Path(summary.path).read_text()
     assert read_json(workspace / "steps" / "prepare.json")["status"] == "succeeded"
 

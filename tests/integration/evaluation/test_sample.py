@@ -8,7 +8,7 @@ from rats_train.config import Recipe, load_recipe
 from rats_train.errors import UserError
 from rats_train.evaluation.arms import plan_arms
 from rats_train.evaluation.heldout import heldout_prompts, image_seeds
-from rats_train.evaluation.protocol import read_protocol
+from rats_train.evaluation.recipe_protocol import read_protocol
 from rats_train.evaluation.report import write_report
 from rats_train.evaluation.sample import evaluate, score_student
 from rats_train.evaluation.scorecard import Scorecard

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from components.shared.code import code_digest
-from components.shared.keys import STEPS, step_keys
+from components.shared.keys import KEYS, step_keys
 from rats_train.config import load_recipe
 from rats_train.errors import UserError
 from rats_train.recipe_rewards import RewardSpec
@@ -33,47 +33,47 @@ def recipe(tmp_path, monkeypatch):
 
 
 def changed(before: dict[str, str], after: dict[str, str]) -> tuple[str, ...]:
-    return tuple(step for step in STEPS if before[step] != after[step])
+    return tuple(step for step in KEYS if before[step] != after[step])
 
 
 @pytest.mark.parametrize(
     ("override", "first"),
     [
-        ("seed=7", "generate_trajectories"),
-        ("trajectories.seed=7", "generate_trajectories"),
-        ("teacher.steps=40", "generate_trajectories"),
-        ("resolution={height: 32, width: 32}", "generate_trajectories"),
-        ("student.steps=[3,5]", "generate_trajectories"),
-        ("trajectories.count=7", "generate_trajectories"),
+        ("seed=7", "teacher_latents"),
+        ("trajectories.seed=7", "teacher_latents"),
+        ("teacher.steps=40", "teacher_latents"),
+        ("resolution={height: 32, width: 32}", "teacher_latents"),
+        ("student.steps=[3,5]", "teacher_latents"),
+        ("trajectories.count=7", "teacher_latents"),
         ("training.steps=7", "train_student"),
         ("method.tau=0.1", "train_student"),
         ("evaluation.count=7", "evaluate_rewards"),
     ],
 )
 def test_a_part_of_the_recipe_changes_its_step_and_all_after_it(recipe, override, first):
-    assert changed(recipe(), recipe(override)) == STEPS[STEPS.index(first) :]
+    assert changed(recipe(), recipe(override)) == KEYS[KEYS.index(first) :]
 
 
 def test_a_new_word_forces_every_step_and_the_same_word_none(tmp_path, recipe):
     loaded = load_recipe("emoji")
     plain, forced = step_keys(loaded), step_keys(loaded, "monday")
-    assert changed(plain, forced) == STEPS
+    assert changed(plain, forced) == KEYS
     assert step_keys(loaded, "monday") == forced
     assert step_keys(loaded, "") == plain
 
 
 def test_trainings_of_several_seeds_share_the_rollouts_of_a_named_one(recipe):
     first, second = (recipe("trajectories.seed=3", f"seed={seed}") for seed in (3, 4))
-    assert changed(first, second) == STEPS[STEPS.index("train_student") :]
+    assert changed(first, second) == KEYS[KEYS.index("train_student") :]
     assert recipe("seed=3")["generate_trajectories"] == first["generate_trajectories"]
 
 
 @pytest.mark.parametrize(
     ("file", "first"),
     [
-        ("teacher/weights", "generate_trajectories"),
+        ("teacher/weights", "teacher_latents"),
         ("trained/weights", "generate_trajectories"),
-        ("prompts.txt", "generate_trajectories"),
+        ("prompts.txt", "teacher_latents"),
         ("judge/weights", "evaluate_rewards"),
         ("judged.txt", "evaluate_rewards"),
     ],
@@ -81,7 +81,7 @@ def test_trainings_of_several_seeds_share_the_rollouts_of_a_named_one(recipe):
 def test_new_data_at_an_old_path_changes_its_step_and_all_after_it(recipe, tmp_path, file, first):
     before = recipe()
     (tmp_path / file).write_text("new")
-    assert changed(before, recipe()) == STEPS[STEPS.index(first) :]
+    assert changed(before, recipe()) == KEYS[KEYS.index(first) :]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_what_the_watch_sees_changes_the_training(recipe, tmp_path, change, firs
     else:
         lines[-1 if change == "watched" else 0] = "a fox"
         (tmp_path / "judged.txt").write_text("\n".join(lines))
-    assert changed(before, recipe(*watched)) == STEPS[STEPS.index(first) :]
+    assert changed(before, recipe(*watched)) == KEYS[KEYS.index(first) :]
 
 
 def test_the_same_content_elsewhere_has_the_same_keys(recipe, tmp_path):
@@ -112,7 +112,7 @@ def test_a_remote_reward_counts_by_what_its_server_serves(recipe, tiny_reward_di
         far = f'rewards.train=[{{name: a, path: "{url}"}}]'
         assert recipe(far, "rewards.wait_minutes=3") == (before := recipe(here))
     with served(RewardSpec(name="any", kind="hpsv2", path=str(tiny_reward_dir))) as url:
-        assert changed(before, recipe(f'rewards.train=[{{name: a, path: "{url}"}}]')) == STEPS
+        assert changed(before, recipe(f'rewards.train=[{{name: a, path: "{url}"}}]')) == KEYS[1:]
     with served(RewardSpec(name="any", kind="verifier")) as url:
         blind = f'rewards.train=[{{name: a, path: "{url}"}}]'
         with pytest.raises(UserError, match=r"and a \(http.* has none: put it under rewards.heldout"):

@@ -5,7 +5,7 @@ import yaml
 from mlflow import MlflowClient
 
 from components.shared.code import ROOT
-from components.shared.keys import STEPS, step_keys
+from components.shared.keys import KEYS, step_keys
 from pipelines.compiled import compile_pipeline
 from rats_train.config import load_recipe
 from tests.kfp_launcher import Launcher, TaskFailedError
@@ -28,7 +28,7 @@ def test_the_first_step_hands_out_what_the_local_run_hands_out(launcher):
     expected = load_recipe("emoji", overrides)
     assert made.parameters.pop("shards") == ["0-1", "2-4", "5-7"]
     assert made.parameters == step_keys(expected)
-    assert tuple(made.parameters) == STEPS
+    assert tuple(made.parameters) == KEYS
     assert load_recipe(made.artifacts["resolved"][0]["uri"]) == expected
 
 

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import save_file
 
 from components.shared.keys import step_keys
 from components.shared.step import run_step
 from components.shared.workspace import WORKSPACE_VARIABLE
-from pipelines.forecast.estimate import count_evaluations, count_pictures
+from pipelines.forecast.estimate import count_evaluations, count_pictures, estimate_scoring, estimate_seconds
 from pipelines.forecast.memory import estimate_memory
 from pipelines.forecast.network import _shapes, count_adapted, count_parameters, read_network
 from pipelines.forecast.plan import plan
@@ -18,6 +19,8 @@ from rats_train.evaluation.arms import plan_arms
 from rats_train.methods.base import Role
 from rats_train.models.load import load_model
 from rats_train.sampling.teacher import load_teacher
+from rats_train.trajectories.files import FileEntry
+from rats_train.trajectories.shards import note_file, shard_file, write_note
 from tests.tiny_pipelines import tiny_flux, tiny_sd3, tiny_wan
 
 
@@ -165,15 +168,20 @@ def test_an_adapter_takes_its_own_states_and_the_base_once(recipe):
     assert "frozen transformer" not in estimate_memory(recipe(), read_network(recipe()))
 
 
-def test_the_plan_says_what_is_reused(recipe, tmp_path, monkeypatch):
-    from rich.console import Console
+@pytest.fixture
+def shown(recipe, tmp_path):
+    """A function that plans the recipe in a workspace; returns the text that a person sees."""
 
-    def shown() -> str:
+    def show() -> str:
         console = Console(width=160)
         with console.capture() as captured:
             console.print(plan(recipe(), tmp_path))
         return captured.get()
 
+    return show
+
+
+def test_the_plan_says_what_is_reused(recipe, shown, tmp_path, monkeypatch):
     assert "unchanged, will be reused" not in shown()
     monkeypatch.setenv(WORKSPACE_VARIABLE, str(tmp_path))
     key = step_keys(recipe())["generate_trajectories"]
@@ -183,3 +191,15 @@ def test_the_plan_says_what_is_reused(recipe, tmp_path, monkeypatch):
     assert "unchanged, will be reused" in row
     assert "terminal_sigma: 0.25" in shown()
     assert "decoder and rewards" in shown()
+
+
+def test_the_plan_of_a_new_reward_says_that_what_is_drawn_is_scored(recipe, shown, tmp_path):
+    anew = estimate_seconds(recipe(), read_network(recipe()), 1e9)["generate_trajectories"]
+    assert estimate_scoring(recipe(), read_network(recipe()), 1e9) < anew
+    assert "to score what is drawn" not in shown()
+    drawn = tmp_path / "cache" / "teacher_latents" / step_keys(recipe())["teacher_latents"]
+    for shard in range(4):
+        write_note(drawn, FileEntry(shard_file(shard), "0" * 64, 4))
+    assert "to score what is drawn" in shown()
+    (drawn / note_file(shard_file(2))).unlink()
+    assert "to score what is drawn" not in shown()

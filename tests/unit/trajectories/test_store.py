@@ -13,13 +13,16 @@ from rats_train.config import Recipe
 from rats_train.errors import UserError
 from rats_train.models.load import load_model
 from rats_train.models.schedule import Schedule
+from rats_train.recipe_rewards import Statistics
 from rats_train.rewards.build import combine, load_rewards
 from rats_train.sampling.draw import draw
 from rats_train.sampling.horizons import align_horizons
-from rats_train.trajectories.generate import generate
+from rats_train.trajectories.generate import draw_shards, generate
+from rats_train.trajectories.join import join
 from rats_train.trajectories.manifest import trajectory_key
 from rats_train.trajectories.prompts import PromptSource
 from rats_train.trajectories.reader import TrajectoryStore
+from rats_train.trajectories.rollouts import TeacherRollouts
 
 
 def changed(recipe: Recipe, section: str, **values: object) -> Recipe:
@@ -137,6 +140,45 @@ def test_another_recipe_does_not_overwrite(recipe: Recipe, store: Path) -> None:
     with pytest.raises(UserError, match="another recipe"):
         generate(changed(recipe, "teacher", guidance_scale=2.0), store)
     assert len(TrajectoryStore(store)) == 10
+
+
+def test_another_reward_scores_what_is_drawn_and_draws_nothing(
+    recipe: Recipe, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in store.glob("shard-*")}
+    scale = Statistics(mean=0.2, std=0.1)
+    other = changed(recipe, "rewards", train=[recipe.rewards.train[0].model_copy(update={"statistics": scale})])
+    before = TrajectoryStore(store).batch(range(10))
+    fresh = generate(other, tmp_path / "fresh")
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the teacher draws")
+
+    monkeypatch.setattr(TeacherRollouts, "draw", refuse)
+    seen: list[tuple[int, int]] = []
+    generate(other, store, lambda done, total, reward: seen.append((done, total)))
+    assert seen == [(3, 10), (4, 10), (7, 10), (8, 10), (10, 10)]
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in store.glob("shard-*")} == shards
+    for name in ("manifest.json", "index.parquet"):
+        assert (store / name).read_bytes() == (fresh / name).read_bytes(), name
+    after = TrajectoryStore(store).batch(range(10))
+    assert torch.equal(after.final, before.final)
+    torch.testing.assert_close(after.rewards["likeness"], (before.rewards["likeness"] - 0.2) / 0.1)
+    with pytest.raises(AssertionError, match="the teacher draws"):
+        generate(changed(recipe, "teacher", guidance_scale=2.0), tmp_path / "other teacher")
+
+    generate(recipe, store, lambda *_: pytest.fail("scored again"))
+    assert torch.equal(TrajectoryStore(store).batch(range(10)).rewards["likeness"], before.rewards["likeness"])
+
+
+def test_damaged_scores_are_made_again_and_never_joined(recipe: Recipe, store: Path) -> None:
+    (scores,) = store.glob("scores-*-00001.safetensors")
+    good = scores.read_bytes()
+    scores.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    with pytest.raises(UserError, match=r"scores-\w+-00001\.safetensors is corrupt"):
+        join(recipe, [store], store)
+    draw_shards(recipe, store, [1])
+    assert scores.read_bytes() == good
 
 
 def test_the_key_follows_what_is_drawn_and_nothing_else(recipe: Recipe, store: Path) -> None:
