@@ -96,7 +96,7 @@ def assert_alike(one: Path, other: Path, tolerance: float) -> None:
 
 def assert_alike_students(one: Path, other: Path) -> None:
     for name, weight in student(one).items():
-        torch.testing.assert_close(weight, student(other)[name], atol=1e-4, rtol=0)
+        torch.testing.assert_close(weight, student(other)[name], atol=1e-5, rtol=0)
 
 
 @pytest.mark.slow
@@ -134,7 +134,7 @@ def test_every_method_learns_the_same_from_one_rank_and_two(runs: dict[int, Path
 def test_no_two_methods_learn_the_same(runs: dict[int, Path]) -> None:
     found = [student(runs[1] / f"{method}-zero2-full") for method in METHODS]
     for one, other in itertools.combinations(found, 2):
-        assert max((one[name] - other[name]).abs().max() for name in one) > 1e-3
+        assert max((one[name] - other[name]).abs().max() for name in one) > 1e-4
 
 
 @pytest.mark.slow
