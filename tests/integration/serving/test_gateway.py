@@ -2,9 +2,7 @@
 
 import base64
 import io
-import os
 import subprocess
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +14,7 @@ import pytest
 from PIL import Image
 
 from serving.preview_client import PreviewClient
+from tests.serving_process import serving_process
 
 BODY = {"prompt": "two owls", "seed": 5, "num_inference_steps": 8}
 PATH = "/v1/images/generations"
@@ -73,28 +72,15 @@ def test_a_caller_who_leaves_frees_the_queue(http):
 
 @pytest.mark.slow
 def test_a_signal_lets_a_stream_end_and_is_no_error(repo, keys):
-    command = [sys.executable, "-c", SERVE, str(repo)]
-    environment = {**os.environ, "RATS_KEYS": str(keys)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        url = process.stdout.readline().strip()
+    with serving_process(repo, keys, stderr=subprocess.PIPE) as (process, url):
         with httpx.stream("POST", url + PATH, json={**BODY, "n": 10, "stream": True}, timeout=60) as answer:
             lines = answer.iter_lines()
             next(lines)
             process.terminate()
             done = 1 + sum(line == "event: image_generation.completed" for line in lines)
-        complaints = process.communicate(timeout=40)[1]
+        complaints = process.communicate(timeout=60)[1]
     assert (done, process.returncode) == (10, 0)
     assert "Traceback" not in complaints
-
-
-SERVE = """\
-import sys
-from pathlib import Path
-from serving.endpoint import run_forever
-run_forever(Path(sys.argv[1]), on_ready=lambda endpoint: print(endpoint.url, flush=True), http_port=0)
-"""
 
 
 @pytest.mark.slow
@@ -115,18 +101,15 @@ def test_one_trace_leads_from_the_caller_through_the_gateway_to_triton(repo, key
     collector = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
     threading.Thread(target=collector.serve_forever, daemon=True).start()
     trace = "0af7651916cd43dd8448eb211c80319c"
-    environment = {
-        **os.environ, "RATS_KEYS": str(keys), "OTEL_BSP_SCHEDULE_DELAY": "200",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
-    }  # fmt: skip
-    command = [sys.executable, "-c", SERVE, str(repo)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        url = process.stdout.readline().strip()
-        answer = httpx.post(
-            url + PATH, json=BODY, headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"}, timeout=60
-        )
+    endpoint = f"http://127.0.0.1:{collector.server_port}"
+    with serving_process(repo, keys, OTEL_BSP_SCHEDULE_DELAY="200", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint) as (
+        process,
+        url,
+    ):
+        headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+        answer = httpx.post(url + PATH, json=BODY, headers=headers, timeout=60)
         process.terminate()
-        assert process.wait(40) == 0
+        assert process.wait(60) == 0
     collector.shutdown()
     assert answer.status_code == 200
     assert bytes.fromhex(trace) in received["gateway"]
