@@ -6,18 +6,12 @@ from collections.abc import Callable, Iterable
 import httpx
 import psutil
 
+from tests.waiting import wait_for
+
 TRUTH_SECONDS = 5
 SERVICE_SECONDS = 30
 PATIENCE = 300
 """For a machine whose cores are shared."""
-
-
-def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Return once `condition` holds; an AssertionError that names `what` if it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} not within {seconds} s"
-        time.sleep(0.1)
 
 
 class Outage:
@@ -34,12 +28,12 @@ class Outage:
 
     def told(self, http: httpx.Client) -> None:
         """Wait until health tells of it."""
-        wait_for(lambda: http.get("/healthz").status_code == 503, TRUTH_SECONDS, "the truth")
+        wait_for(lambda: http.get("/healthz").status_code == 503, "the truth", TRUTH_SECONDS)
         self._told = time.monotonic() - self._began
 
     def over(self, http: httpx.Client, started: Callable[[], Iterable[psutil.Process]]) -> None:
         """Wait until health is well again, thanks to the processes that `started` names then."""
-        wait_for(lambda: http.get("/healthz").status_code == 200, PATIENCE, "recovery")
+        wait_for(lambda: http.get("/healthz").status_code == 200, "recovery", PATIENCE)
         wall = time.monotonic() - self._began
         times = [process.cpu_times() for process in started()]
         processor = sum(each.user + each.system for each in times)

@@ -7,8 +7,8 @@ from fastapi.responses import JSONResponse
 
 from serving.gateway.auth import only_known
 from serving.gateway.errors import ApiError
-from serving.gateway.generation import size_of
 from serving.gateway.model_server import ModelServer
+from serving.gateway.order import size_of
 from serving.gateway.recent import KEPT_SECONDS
 from serving.gateway.state import TheGateway
 from serving.package.contents import TEACHER, Package

@@ -21,8 +21,8 @@ from serving.package.promotion import promote, served
 from serving.packaging.student import package_student
 from serving.triton.installation import prepare_backends
 from serving.triton.server import TritonServer
-from tests.outages import wait_for
 from tests.serving_process import serving_process
+from tests.waiting import wait_for
 
 REQUEST = {"prompt": "two owls", "seed": 5, "num_inference_steps": 3}
 PATH = "/v1/images/generations"
@@ -168,7 +168,7 @@ def test_a_version_that_changed_on_disk_is_not_loaded_again(tiny_student_dir, tm
         data[-1] ^= 1
         weights.write_bytes(data)
         tritons(os.getpid(), tmp_path)["stub"].kill()  # other tests' endpoints may live in this process
-        wait_for(lambda: "Hash mismatch" in http.get("/healthz").text, 60, "the refusal")
+        wait_for(lambda: "Hash mismatch" in http.get("/healthz").text, "the refusal", 60)
         assert "Hash mismatch" in draw(http).json()["error"]["message"]
     with pytest.raises(UserError, match="Hash mismatch"), serve(tmp_path / "models", http_port=0, keys=keys):
         pass

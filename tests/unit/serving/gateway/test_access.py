@@ -15,6 +15,7 @@ from serving.gateway.errors import ApiError
 from serving.gateway.limits import Limits
 from serving.gateway.settings import GatewaySettings, public_settings
 from tests.unit.serving.gateway.fake_server import SLOTS
+from tests.waiting import wait_for
 
 BODY = {"prompt": "two owls", "num_inference_steps": 3}
 
@@ -105,6 +106,7 @@ def test_a_key_may_have_so_many_in_the_making(http, server, token):
         assert "4 pictures in the making" in answer.json()["error"]["message"]
         assert answer.json()["error"]["type"] == "rate_limit_error"
     server.pause_at_step = 0
+    wait_for(lambda: server.in_flight == 0, "room")
     assert generate(http, token, n=4).status_code == 200
     never = generate(http, token, n=5)
     assert (never.status_code, never.json()["error"]["param"]) == (400, "n")
