@@ -88,21 +88,23 @@ def test_what_failed_is_drawn_anew_under_the_same_key(http, server):
     assert http.post(PATH, json=BODY, headers=headers).status_code == 500
     server.failure = None
     assert http.post(PATH, json=BODY, headers=headers).status_code == 200
-    assert http.post(PATH, json=BODY, headers={"Idempotency-Key": ""}).status_code == 400
+    without = http.post(PATH, json=BODY, headers={"Idempotency-Key": ""})
+    assert (without.status_code, without.json()["error"]["param"]) == (400, "Idempotency-Key")
 
 
 @pytest.mark.parametrize(
     ("content", "status"),
     [
         (b"nope", 400), (b"", 400), (b"[1]", 400), (b'{"prompt": "\\ud800"}', 400), (b'{"prompt": NaN}', 400),
+        (b'{"prompt": "x", "model": "\\ud800"}', 400), (b'{"prompt": "x", "size": "\\ud800"}', 400),
+        (b'{"prompt": "x", "\\ud800": 1}', 400),
         (b'"' + b"x" * 70_000 + b'"', 413), (b'{"prompt": "x", "guidance_scale": NaN}', 400),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("chunked", [False, True])
 def test_bad_bodies_are_refused_in_openai_shape(http, content, status, chunked):
-    answer = http.post(
-        PATH, content=iter([content]) if chunked else content, headers={"content-type": "application/json"}
-    )
+    headers = {"content-type": "application/json", "idempotency-key": "a"}
+    answer = http.post(PATH, content=iter([content]) if chunked else content, headers=headers)
     assert answer.status_code == status
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
