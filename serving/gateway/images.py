@@ -1,4 +1,4 @@
-"""The route that draws."""
+"""The route that draws, and the one from which pictures asked for as URLs are fetched."""
 
 import base64
 import time
@@ -17,10 +17,14 @@ from serving.gateway.idempotency import IdempotencyKey
 from serving.gateway.image_request import Failure, Image, ImageRequest, Images
 from serving.gateway.observation import CLIENT_LEFT, GENERATIONS
 from serving.gateway.order import Order, place_order, size_of
+from serving.gateway.recent import KEPT_SECONDS
 from serving.gateway.state import Gateway, TheGateway
 from serving.gateway.streaming import WITHHELD, events
 
 router = APIRouter()
+"""For callers with a key, where keys are asked for."""
+open_router = APIRouter()
+"""Open to everybody who knows a picture's address, which is a secret of its own."""
 
 _JSON, _EVENTS = "application/json", "text/event-stream"
 _RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -72,6 +76,17 @@ async def generate(
     answer = _answer(order, [_image(each, order, body, gateway, request) for each in found], began)
     slot.keep(answer, _JSON)
     return Response(answer, media_type=_JSON)
+
+
+@open_router.get("/v1/images/{name}/content")
+async def content(name: str, gateway: TheGateway) -> Response:
+    """A picture that was asked for as a URL."""
+    found = gateway.recent.get(name)
+    if found is None:
+        raise ApiError(
+            404, f"no such picture: those asked for as URLs are kept for {KEPT_SECONDS // 60} minutes at most"
+        )
+    return Response(found[0], media_type=found[1])
 
 
 async def _finished(pictures: AsyncIterator[Drawn]) -> list[Drawn]:
