@@ -2,9 +2,9 @@
 
 import base64
 import io
+import os
 import subprocess
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -15,6 +15,7 @@ from PIL import Image
 
 from serving.preview_client import PreviewClient
 from tests.serving_process import serving_process
+from tests.waiting import wait_for
 
 BODY = {"prompt": "two owls", "seed": 5, "num_inference_steps": 8}
 PATH = "/v1/images/generations"
@@ -59,14 +60,24 @@ def test_a_negative_prompt_for_a_student_without_guidance_is_refused_by_its_own_
     assert error.value.param == "negative_prompt"
 
 
-def test_a_caller_who_leaves_frees_the_queue(http):
-    def leave():
-        with http.stream("POST", PATH, json={**BODY, "n": 10, "stream": True, "partial_images": 100}) as answer:
-            next(answer.iter_lines())
+def test_a_caller_who_leaves_frees_the_queue(http, tritons, repo):
+    command = tritons(os.getpid(), repo)["server"].cmdline()
+    port = next(each.partition("=")[2] for each in command if each.startswith("--metrics-port="))
 
+    def given_up():
+        lines = httpx.get(f"http://127.0.0.1:{port}/metrics").text.splitlines()
+        counts = [
+            float(line.split()[-1]) for line in lines if line.startswith('fewstep_pictures_total{ended="cancelled')
+        ]
+        return sum(counts)
+
+    before = given_up()
     for _ in range(8):  # more pictures than the queue holds, had they stayed
-        leave()
-        time.sleep(0.2)
+        with http.stream("POST", PATH, json={**BODY, "n": 10, "stream": True, "partial_images": 100}) as answer:
+            assert answer.status_code == 200
+            next(answer.iter_lines())
+        wait_for(lambda: "rats_requests_in_flight 0.0" in http.get("/metrics").text, "room")
+    wait_for(lambda: given_up() > before + 40, "the count")
     assert http.post(PATH, json={**BODY, "n": 10}).status_code == 200
 
 
