@@ -23,6 +23,7 @@ from serving.protocol import MAX_ROWS, Job
 from serving.triton.client import Picture, RefusedError, draw_picture
 from serving.triton.server import TritonServer
 from tests.tiny_adapters import make_adapter
+from tests.waiting import wait_for
 
 LONG = 400
 Ask = Callable[..., Picture]
@@ -140,6 +141,17 @@ def test_a_caller_that_gives_up_frees_its_slot_and_others_are_unharmed(triton, s
     assert triton.count("fewstep_pictures_total", ended="cancelled") == before + MAX_ROWS
     assert triton.count("fewstep_steps_total") - steps < LONG
     assert triton.count("fewstep_active") == 0
+
+
+def test_a_caller_that_fails_gives_up_as_well(triton):
+    def fail(_):
+        raise ZeroDivisionError
+
+    before = triton.count("fewstep_pictures_total", ended="cancelled")
+    with pytest.raises(ZeroDivisionError) as failure:
+        triton.do(triton.draw(Job("a fox", 0, LONG, previews=True), fail))
+    wait_for(lambda: triton.count("fewstep_pictures_total", ended="cancelled") == before + 1, "the count")
+    assert failure.tb is not None  # who keeps the exception keeps the stream, which ends all the same
 
 
 def test_there_is_one_instance_where_there_is_no_gpu(triton):
