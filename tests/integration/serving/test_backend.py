@@ -124,6 +124,21 @@ def test_what_can_never_be_drawn_is_refused_with_the_reason(triton, job, reason)
         triton.do(triton.draw(job))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("seed", -1, "SEED is -1: write a whole number"),
+        ("guidance", float("nan"), "GUIDANCE is nan: write a number"),
+        ("format", "gif", "FORMAT is 'gif': write png, webp or jpeg"),
+    ],
+)
+def test_callers_with_a_client_of_their_own_are_refused_as_well(triton, name, value, reason):
+    job = Job("a fox", 0, 3)
+    object.__setattr__(job, name, value)  # ours would not even send it
+    with pytest.raises(RefusedError, match=reason):
+        triton.do(triton.draw(job))
+
+
 def test_a_caller_that_gives_up_frees_its_slot_and_others_are_unharmed(triton, stepper):
     async def give_up():
         tasks = [asyncio.create_task(triton.draw(Job("a fox", seed, LONG))) for seed in range(MAX_ROWS)]
