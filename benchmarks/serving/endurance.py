@@ -24,9 +24,10 @@ import httpx
 import torch
 
 from benchmarks.serving.load import PATH, bodies
-from benchmarks.serving.results import write_results
+from benchmarks.serving.results import FOLDER, provenance
 from benchmarks.serving.servers import MIX, Server, packaged, running
 from benchmarks.table import exit_status
+from rats_train.files import write_json
 from tests.tiny_pipelines import tiny_sd3
 
 REQUESTS: Final = 10_000
@@ -115,7 +116,7 @@ def run() -> None:
     first, last = (each.gateway_mb + each.triton_mb + each.stub_mb for each in (rows[0], rows[-1]))
     statuses = {str(status): count for status, count in sorted(seen.items())}
     grown = {"grown_mb": round(last - first, 1), "statuses": statuses}
-    write_results("serving_endurance", {**grown, "rows": [asdict(each) for each in rows]})
+    write_json(FOLDER / "serving_endurance.json", {**provenance(), **grown, "rows": [asdict(each) for each in rows]})
     sys.stdout.write(f"{grown}\n")
 
 

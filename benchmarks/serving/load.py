@@ -1,4 +1,7 @@
-"""Callers: so many that each ask again once they have their answer, or one new one every so many seconds."""
+"""Callers: so many that each ask again once they have their answer, or one new one every so many seconds.
+
+They share the cores with the servers that they measure, so they are made of the client that takes least processor time.
+"""
 
 import asyncio
 import itertools
@@ -10,7 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-import httpx
+import aiohttp
 
 from benchmarks.serving.servers import MIX, PROMPTS
 
@@ -42,7 +45,7 @@ async def closed_loop(url: str, requests: Sequence[dict[str, Any]], callers: int
     left: Iterator[dict[str, Any]] = iter(requests)
     answers: list[Answer] = []
 
-    async def caller(http: httpx.AsyncClient) -> None:
+    async def caller(http: aiohttp.ClientSession) -> None:
         for body in left:
             answers.append(await _ask(http, body))
 
@@ -82,15 +85,17 @@ def joined(rounds: Sequence[tuple[list[Answer], float]]) -> list[Answer]:
     return list(itertools.chain.from_iterable(answers for answers, _ in rounds))
 
 
-def _client(url: str) -> httpx.AsyncClient:
-    unbounded = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    return httpx.AsyncClient(base_url=url, timeout=120, limits=unbounded)
+def _client(url: str) -> aiohttp.ClientSession:
+    unbounded = aiohttp.TCPConnector(limit=0)
+    return aiohttp.ClientSession(url, connector=unbounded, timeout=aiohttp.ClientTimeout(120))
 
 
-async def _ask(http: httpx.AsyncClient, body: dict[str, Any]) -> Answer:
+async def _ask(http: aiohttp.ClientSession, body: dict[str, Any]) -> Answer:
     began = time.perf_counter()
     try:
-        status = (await http.post(PATH, json=body)).status_code
-    except httpx.HTTPError:
+        async with http.post(PATH, json=body) as answer:
+            await answer.read()
+            status = answer.status
+    except (aiohttp.ClientError, TimeoutError):
         status = 0
     return Answer(status, time.perf_counter() - began)

@@ -4,7 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,15 +43,23 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(module: str, arguments: Sequence[str | Path], keys: Path) -> Iterator[Server]:
+def running(
+    module: str, arguments: Sequence[str | Path], keys: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """`python -m benchmarks.serving.<module>` on one thread, once it has printed its address.
+
+    Args:
+        module: what to start.
+        arguments: of its command line.
+        keys: folder of the keys that it takes for this user's own.
+        environment: what it is told besides.
 
     Raises:
         RetryableError: it ended instead.
     """
     command = [sys.executable, "-m", f"benchmarks.serving.{module}", *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "RATS_KEYS": str(keys)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "RATS_KEYS": str(keys), **(environment or {})}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=variables) as process:
         assert process.stdout is not None
         try:
             url = process.stdout.readline().strip()

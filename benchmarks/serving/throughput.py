@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,7 @@ import torch
 
 from benchmarks.serving.load import Answer, bodies, closed_loop, joined, median_rate, milliseconds
 from benchmarks.serving.plain_server import Pipeline
-from benchmarks.serving.results import write_results
+from benchmarks.serving.results import Row, write_rows
 from benchmarks.serving.servers import MIX, Server, packaged, running
 from benchmarks.table import exit_status
 from rats_train.embedded import teacher_dir
@@ -49,20 +49,11 @@ class Subject:
     note: str = "embedded model on the CPU"
 
 
-@dataclass(frozen=True)
-class Row:
-    """Medians over the rounds of one server at one concurrency."""
+@dataclass(frozen=True, kw_only=True)
+class CostRow(Row):
+    """Medians over the rounds of one server at one concurrency, and the processor time that a picture cost."""
 
-    server: str
-    concurrency: int
-    mix: str
-    batching: str
-    throughput_rps: float
     cpu_ms_per_picture: float
-    p50_ms: float
-    p99_ms: float
-    errors: int
-    note: str
 
 
 def over_http(name: str, batching: str, server: Server) -> Subject:
@@ -88,7 +79,7 @@ def bare(pipeline: Pipeline) -> Subject:
     return Subject("diffusers", "none", CONCURRENCY[:1], load, time.process_time)
 
 
-def measure(subjects: Sequence[Subject]) -> list[Row]:
+def measure(subjects: Sequence[Subject]) -> list[CostRow]:
     """A row for each server and concurrency; they take turns in every round."""
     for subject in subjects:
         subject.load(bodies(len(MIX)), 1)
@@ -103,10 +94,10 @@ def measure(subjects: Sequence[Subject]) -> list[Row]:
     return [_row(case, *seen) for case, *seen in zip(cases, rounds, cpu, strict=True)]
 
 
-def _row(case: tuple[Subject, int], rounds: list[Measured], cpu: list[float]) -> Row:
+def _row(case: tuple[Subject, int], rounds: list[Measured], cpu: list[float]) -> CostRow:
     (subject, callers), answers = case, joined(rounds)
     drawn = [each for each in answers if each.ok]
-    return Row(
+    return CostRow(
         server=subject.server,
         concurrency=callers,
         mix="/".join(map(str, MIX)),
@@ -138,7 +129,7 @@ def run() -> None:
             started("rats serve", "steps, 8", "endpoint", repo),
         ]
         rows = measure(subjects)
-    write_results("serving", {"rows": [asdict(row) for row in rows]})
+    write_rows("throughput", rows)
     for row in rows:
         sys.stdout.write(
             f"{row.server:20} {row.batching:8} x{row.concurrency:<2} {row.throughput_rps:6.2f}/s "

@@ -55,6 +55,9 @@ class Stepper:
         self._model: FlowModel = load_model(package.student).to(device)
         for name in package.adapters:
             self._model.load_adapter(name, package.adapter(name))
+        # Looked up once: diffusers walks through all modules for a device, and builds a scheduler for noise levels.
+        self._device = self._model.device
+        self._sigmas = {steps: self._model.sigmas(steps).to(self._device) for steps in package.steps}
         self._embeds = lru_cache(CACHED_PROMPTS)(self._encode)
         self._evaluate = self._isolated() if device == "cpu" else self._captured()
 
@@ -80,10 +83,9 @@ class Stepper:
     def start(self, job: Job) -> Sample:
         """The picture before its first step."""
         prompts = [job.prompt, job.negative_prompt][: self.rows(job)]
-        noise = initial_noise([job.seed], self._model.latent_shape).to(self._model.device)
-        sigmas = self._model.sigmas(job.steps).to(self._model.device)
+        noise = initial_noise([job.seed], self._model.latent_shape).to(self._device)
         embeds = [self._embeds(prompt) for prompt in prompts]
-        return Sample(job, noise, sigmas, embeds, self._guidance(job), x0=noise)
+        return Sample(job, noise, self._sigmas[job.steps], embeds, self._guidance(job), x0=noise)
 
     @torch.inference_mode()
     def step(self, samples: Sequence[Sample]) -> None:
@@ -138,7 +140,7 @@ class Stepper:
 
     def _probe(self, count: int) -> Rows:
         """Rows of different noise at different noise levels."""
-        noise = initial_noise(range(count), self._model.latent_shape).to(self._model.device)
+        noise = initial_noise(range(count), self._model.latent_shape).to(self._device)
         sigma = torch.linspace(1, 0.1, count, device=noise.device)
         return Rows(noise, sigma, self._embeds("").repeat(count), torch.full_like(sigma, self._package.guidance_scale))
 

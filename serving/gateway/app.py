@@ -2,7 +2,7 @@
 
 from fastapi import Depends, FastAPI
 
-from serving.gateway import images, models, page
+from serving.gateway import images, models, operation, page
 from serving.gateway.auth import authenticate
 from serving.gateway.body_limit import BodyLimit
 from serving.gateway.errors import MAX_BODY, answer_in_openai_shape
@@ -26,8 +26,8 @@ def create_app(server: ModelServer, settings: GatewaySettings | None = None) -> 
     answer_in_openai_shape(app)
     app.add_middleware(BodyLimit, max_body_size=MAX_BODY)
     app.add_middleware(Observed, metrics=app.state.gateway.metrics)
-    for router in (images.router, models.router):
+    for router in (images.router, models.router, operation.router):
         app.include_router(router, dependencies=[Depends(authenticate)])
-    for router in (models.open_router, page.router):
+    for router in (images.open_router, operation.open_router, page.router):
         app.include_router(router)
     return app

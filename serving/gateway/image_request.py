@@ -14,14 +14,15 @@ MAX_PREVIEWS = 100
 class ImageRequest(BaseModel):
     """Body of `POST /v1/images/generations`; each description completes the sentence "... must be"."""
 
+    # Every text has a bound, because pydantic refuses unpaired surrogates only in those that it measures.
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     prompt: str = Field(
         min_length=1, max_length=MAX_PROMPT, description=f"a Unicode text of 1 to {MAX_PROMPT} characters"
     )
-    model: str | None = Field(None, description="the name of a model that GET /v1/models lists")
+    model: str | None = Field(None, max_length=256, description="the name of a model that GET /v1/models lists")
     n: int | None = Field(None, ge=1, le=MAX_PICTURES, description=f"a whole number from 1 to {MAX_PICTURES}")
-    size: str | None = Field(None, description="'auto', or the student's own size as '<width>x<height>'")
+    size: str | None = Field(None, max_length=32, description="'auto', or the student's own size as '<width>x<height>'")
     response_format: Literal["b64_json", "url"] | None = Field(None, description="'b64_json' or 'url'")
     output_format: Literal["png", "webp", "jpeg"] | None = Field(None, description="'png', 'webp' or 'jpeg'")
     stream: bool | None = Field(None, description="true or false")

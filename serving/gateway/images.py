@@ -1,4 +1,4 @@
-"""The route that draws."""
+"""The route that draws, and the one from which pictures asked for as URLs are fetched."""
 
 import base64
 import time
@@ -12,14 +12,19 @@ from fastapi.responses import StreamingResponse
 from serving.gateway.auth import ApiKey, Caller
 from serving.gateway.disconnect import ClientLeftError, unless_left
 from serving.gateway.errors import ApiError
-from serving.gateway.generation import Drawn, Order, drawn, place_order, size_of
-from serving.gateway.idempotency import IdempotencyKey, Slot
+from serving.gateway.generation import Drawn, drawn
+from serving.gateway.idempotency import IdempotencyKey
 from serving.gateway.image_request import Failure, Image, ImageRequest, Images
 from serving.gateway.observation import CLIENT_LEFT, GENERATIONS
+from serving.gateway.order import Order, place_order, size_of
+from serving.gateway.recent import KEPT_SECONDS
 from serving.gateway.state import Gateway, TheGateway
 from serving.gateway.streaming import WITHHELD, events
 
 router = APIRouter()
+"""For callers with a key, where keys are asked for."""
+open_router = APIRouter()
+"""Open to everybody who knows a picture's address, which is a secret of its own."""
 
 _JSON, _EVENTS = "application/json", "text/event-stream"
 _RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -64,39 +69,51 @@ async def generate(
             first = await unless_left(request, anext(pictures))
             stream = events(order, first, pictures, began, lambda content: slot.keep(content, _EVENTS))
             return StreamingResponse(stream, media_type=_EVENTS, headers={"Cache-Control": "no-cache"})
-        return await _whole(request, gateway, body, order, pictures, slot, began)
+        found = await unless_left(request, _finished(pictures))
     except ClientLeftError:
         request.state.facts["status"] = CLIENT_LEFT
         return Response(status_code=CLIENT_LEFT)
+    answer = _answer(order, [_image(each, order, body, gateway, request) for each in found], began)
+    slot.keep(answer, _JSON)
+    return Response(answer, media_type=_JSON)
 
 
-async def _whole(
-    request: Request, gateway: Gateway, body: ImageRequest, order: Order, pictures: AsyncIterator[Drawn], slot: Slot,
-    began: float,
-) -> Response:  # fmt: skip
-    """All pictures of an order in one answer."""
+@open_router.get("/v1/images/{name}/content")
+async def content(name: str, gateway: TheGateway) -> Response:
+    """A picture that was asked for as a URL."""
+    found = gateway.recent.get(name)
+    if found is None:
+        raise ApiError(
+            404, f"no such picture: those asked for as URLs are kept for {KEPT_SECONDS // 60} minutes at most"
+        )
+    return Response(found[0], media_type=found[1])
 
-    async def all_of_them() -> list[Drawn]:
-        return sorted([each async for each in pictures if each.final], key=lambda each: each.index)
 
-    found = await unless_left(request, all_of_them())
-    seconds = time.perf_counter() - began
+async def _finished(pictures: AsyncIterator[Drawn]) -> list[Drawn]:
+    """All pictures, without their previews, in order.
+
+    Raises:
+        ApiError: none of them may be seen.
+    """
+    found = sorted([each async for each in pictures if each.final], key=lambda each: each.index)
     if all(each.file is None for each in found):
         message = "what was drawn for this prompt is not fit to be seen: change the prompt or the seed"
         raise ApiError(400, message, param="prompt", code=WITHHELD)
+    return found
+
+
+def _answer(order: Order, images: list[Image], began: float) -> bytes:
     answer = Images(
         created=int(time.time()),
-        data=[_image(each, order, body, gateway, request) for each in found],
+        data=images,
         output_format=order.output_format,
         size=size_of(order.package),
         model=order.package.model,
         num_inference_steps=order.steps,
-        inference_time_s=round(seconds, 4),
+        inference_time_s=round(time.perf_counter() - began, 4),
         notes=order.notes,
     )
-    content = answer.model_dump_json(exclude_unset=True).encode()
-    slot.keep(content, _JSON)
-    return Response(content, media_type=_JSON)
+    return answer.model_dump_json(exclude_unset=True).encode()
 
 
 def _image(each: Drawn, order: Order, body: ImageRequest, gateway: Gateway, request: Request) -> Image:

@@ -1,6 +1,6 @@
 """How much may be asked for: by one key, and by all together. What is over is refused at once, before any work."""
 
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -10,6 +10,10 @@ from serving.gateway.errors import ApiError
 
 WAITING_PER_SLOT = 1
 """Pictures that may wait for each one that is drawn: nobody who is let in waits longer than drawing takes."""
+WAITING_WHEN_TOO_MANY = 0.5
+"""The same while more are wanted than there is room for: as many slots are in use, and everybody waits half as long."""
+RETRY_SECONDS = 1
+"""When to come back: until then, what was refused is still wanted."""
 
 
 class TokenBucket:
@@ -28,12 +32,32 @@ class TokenBucket:
         return 0.0
 
 
+class Refusals:
+    """Pictures that were refused within the last `RETRY_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._each: deque[tuple[float, int]] = deque()
+        self._count = 0
+
+    def add(self, images: int, now: float) -> None:
+        """`images` are refused."""
+        self._each.append((now, images))
+        self._count += images
+
+    def count(self, now: float) -> int:
+        """How many there are."""
+        while self._each and self._each[0][0] <= now - RETRY_SECONDS:
+            self._count -= self._each.popleft()[1]
+        return self._count
+
+
 class Limits:
     """What is in the making, and what each key has asked for of late."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._models: Counter[str] = Counter()
+        self._refused: defaultdict[str, Refusals] = defaultdict(Refusals)
         self._callers: Counter[str] = Counter()
         self._buckets: dict[str, TokenBucket] = {}
 
@@ -50,10 +74,7 @@ class Limits:
         Raises:
             ApiError: 429, not now, or 400, never as many at once.
         """
-        room = slots * (1 + WAITING_PER_SLOT)
-        if self._models[model] + images > room:
-            message = f"{self._models[model]} pictures are in the making, and there is room for {room}: try again soon"
-            raise ApiError(429, message, code="queue_full", retry_after=1)
+        self._check_room(model, images, slots)
         if key is not None:
             self._charge(key, images)
         caller = key.name if key else ""
@@ -64,6 +85,16 @@ class Limits:
         finally:
             self._models[model] -= images
             self._callers[caller] -= images
+
+    def _check_room(self, model: str, images: int, slots: int) -> None:
+        making, refused, now = self._models[model], self._refused[model], self._clock()
+        room = slots * (1 + WAITING_PER_SLOT)
+        if making + images + refused.count(now) > room:
+            room = int(slots * (1 + WAITING_WHEN_TOO_MANY))
+        if making + images > room:
+            refused.add(images, now)
+            message = f"{making} pictures are in the making, and there is room for {room} now: try again soon"
+            raise ApiError(429, message, code="queue_full", retry_after=RETRY_SECONDS)
 
     def _charge(self, key: ApiKey, images: int) -> None:
         most = min(key.images_at_once, key.images_per_minute)

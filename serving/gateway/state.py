@@ -27,7 +27,7 @@ class Gateway:
     recent: RecentPictures = field(default_factory=RecentPictures)
 
 
-def _gateway(request: Request) -> Gateway:
+async def _gateway(request: Request) -> Gateway:  # asynchronous, or FastAPI sends it through a thread
     gateway: Gateway = request.app.state.gateway
     return gateway
 

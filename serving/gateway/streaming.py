@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from fastapi.sse import format_sse_event
 
 from serving.gateway.errors import ApiError
-from serving.gateway.generation import Drawn, Order, size_of
+from serving.gateway.generation import Drawn
 from serving.gateway.image_request import ImageEvent
+from serving.gateway.order import Order, size_of
 
 WITHHELD = "content_policy_violation"
 

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -12,6 +13,31 @@ import pytest
 from serving.endpoint import Endpoint, serve
 from serving.keys import signing_keys
 from serving.packaging.student import package_student
+from tests.outages import Outage
+
+OUTAGES = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Where other work shares the cores, seconds say little; there the processor time until service is back counts."""
+    parser.addoption(
+        "--wall-clock", action="store_true", help="service has to be back in 30 s by the clock on the wall"
+    )
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """What became of the faults that were tried, in seconds."""
+    if found := config.stash.get(OUTAGES, []):
+        terminalreporter.section("outages")
+        terminalreporter.write_line("\n".join(found))
+
+
+@pytest.fixture
+def outage(request: pytest.FixtureRequest) -> Callable[[], Outage]:
+    """A function that takes the time of an outage, from now on."""
+    wall_clock = request.config.getoption("--wall-clock", default=False)
+    reports = request.config.stash.setdefault(OUTAGES, [])
+    return lambda: Outage(request.node.name, wall_clock, reports.append)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ from serving.protocol import MAX_ROWS, Job
 from serving.triton.client import Picture, RefusedError, draw_picture
 from serving.triton.server import TritonServer
 from tests.tiny_adapters import make_adapter
+from tests.waiting import wait_for
 
 LONG = 400
 Ask = Callable[..., Picture]
@@ -123,6 +124,21 @@ def test_what_can_never_be_drawn_is_refused_with_the_reason(triton, job, reason)
         triton.do(triton.draw(job))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("seed", -1, "SEED is -1: write a whole number"),
+        ("guidance", float("nan"), "GUIDANCE is nan: write a number"),
+        ("format", "gif", "FORMAT is 'gif': write png, webp or jpeg"),
+    ],
+)
+def test_callers_with_a_client_of_their_own_are_refused_as_well(triton, name, value, reason):
+    job = Job("a fox", 0, 3)
+    object.__setattr__(job, name, value)  # ours would not even send it
+    with pytest.raises(RefusedError, match=reason):
+        triton.do(triton.draw(job))
+
+
 def test_a_caller_that_gives_up_frees_its_slot_and_others_are_unharmed(triton, stepper):
     async def give_up():
         tasks = [asyncio.create_task(triton.draw(Job("a fox", seed, LONG))) for seed in range(MAX_ROWS)]
@@ -140,6 +156,17 @@ def test_a_caller_that_gives_up_frees_its_slot_and_others_are_unharmed(triton, s
     assert triton.count("fewstep_pictures_total", ended="cancelled") == before + MAX_ROWS
     assert triton.count("fewstep_steps_total") - steps < LONG
     assert triton.count("fewstep_active") == 0
+
+
+def test_a_caller_that_fails_gives_up_as_well(triton):
+    def fail(_):
+        raise ZeroDivisionError
+
+    before = triton.count("fewstep_pictures_total", ended="cancelled")
+    with pytest.raises(ZeroDivisionError) as failure:
+        triton.do(triton.draw(Job("a fox", 0, LONG, previews=True), fail))
+    wait_for(lambda: triton.count("fewstep_pictures_total", ended="cancelled") == before + 1, "the count")
+    assert failure.tb is not None  # who keeps the exception keeps the stream, which ends all the same
 
 
 def test_there_is_one_instance_where_there_is_no_gpu(triton):

@@ -5,7 +5,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -20,29 +19,17 @@ from serving.endpoint import serve
 from serving.keys import signing_keys
 from serving.package.promotion import promote, served
 from serving.packaging.student import package_student
+from serving.triton.installation import prepare_backends
 from serving.triton.server import TritonServer
+from tests.serving_process import serving_process
+from tests.waiting import wait_for
 
 REQUEST = {"prompt": "two owls", "seed": 5, "num_inference_steps": 3}
 PATH = "/v1/images/generations"
-TRUTH_SECONDS = 5
-SERVICE_SECONDS = 30
-
-
-def wait_for(condition, seconds, what):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} not within {seconds} s"
-        time.sleep(0.1)
 
 
 def draw(http, **more):
     return http.post(PATH, json={**REQUEST, **more})
-
-
-def assert_back_in_time(processes):
-    """On a core of their own they would have been ready in time; here they share one with whatever else runs."""
-    times = [process.cpu_times() for process in processes]
-    assert sum(each.user + each.system for each in times) < SERVICE_SECONDS
 
 
 @contextlib.contextmanager
@@ -75,51 +62,51 @@ def two_models(tiny_student_dir, keys, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_killed_stub_is_told_by_health_and_replaced_and_the_other_model_draws_on(two_models, tritons):
+def test_a_killed_stub_is_told_by_health_and_replaced_and_the_other_model_draws_on(two_models, tritons, outage):
     endpoint, repo = two_models
     with httpx.Client(base_url=endpoint.url, timeout=60) as http, callers(endpoint.url, model="other") as others:
         picture = draw(http, model="student").json()["data"][0]["b64_json"]
         before = tritons(os.getpid(), repo / "student")["stub"]
         before.kill()
-        wait_for(lambda: http.get("/healthz").status_code == 503, TRUTH_SECONDS, "the truth")
+        stub_is_dead = outage()
+        stub_is_dead.told(http)
         told = http.get("/healthz").json()["models"]
         assert (told["other"], told["student"] == "ok") == ("ok", False)
         refusal = draw(http, model="student")
         assert (refusal.status_code, bool(refusal.headers["retry-after"])) == (503, True)
         assert "\n" not in refusal.json()["error"]["message"]
-        wait_for(lambda: http.get("/healthz").status_code == 200, 300, "recovery")
+        stub_is_dead.over(http, lambda: [tritons(os.getpid(), repo / "student")["stub"]])
         assert draw(http, model="student").json()["data"][0]["b64_json"] == picture
-        after = tritons(os.getpid(), repo / "student")["stub"]
-        assert after != before
-        assert_back_in_time([after])
+        assert tritons(os.getpid(), repo / "student")["stub"] != before
     assert set(others) == {200}
 
 
 @pytest.mark.slow
-def test_a_killed_triton_is_told_by_health_and_started_again(two_models, tritons):
+def test_a_killed_triton_is_told_by_health_and_started_again(two_models, tritons, outage):
     endpoint, repo = two_models
     with httpx.Client(base_url=endpoint.url, timeout=60) as http:
         picture = draw(http, model="student").json()["data"][0]["b64_json"]
         tritons(os.getpid(), repo)["server"].kill()
-        wait_for(lambda: http.get("/healthz").status_code == 503, TRUTH_SECONDS, "the truth")
-        wait_for(lambda: http.get("/healthz").status_code == 200, 300, "recovery")
+        triton_is_dead = outage()
+        triton_is_dead.told(http)
+        triton_is_dead.over(http, lambda: tritons(os.getpid(), repo).values())
         assert draw(http, model="student").json()["data"][0]["b64_json"] == picture
-        assert_back_in_time(tritons(os.getpid(), repo).values())
 
 
 @pytest.mark.slow
-def test_a_killed_gateway_leaves_nothing_and_the_next_one_serves(repo, keys, tritons):
+def test_a_killed_gateway_leaves_nothing_and_the_next_one_serves(repo, keys, tritons, outage):
     # What starts it again is systemd, compose or Kubernetes: `restart: unless-stopped` in infra/compose.
-    with running(repo, keys) as (process, url), httpx.Client(base_url=url, timeout=60) as http:
+    with serving_process(repo, keys) as (process, url), httpx.Client(base_url=url, timeout=60) as http:
         picture = draw(http).json()["data"][0]["b64_json"]
         processes = list(tritons(process.pid).values())
         process.kill()
         process.wait()
+        gateway_is_dead = outage()
         with pytest.raises(httpx.TransportError):
             http.get("/healthz")
-    with running(repo, keys) as (process, url):
-        assert draw(httpx.Client(base_url=url, timeout=60)).json()["data"][0]["b64_json"] == picture
-        assert_back_in_time([psutil.Process(process.pid), *tritons(process.pid).values()])
+    with serving_process(repo, keys) as (process, url), httpx.Client(base_url=url, timeout=60) as http:
+        gateway_is_dead.over(http, lambda: [psutil.Process(process.pid), *tritons(process.pid).values()])
+        assert draw(http).json()["data"][0]["b64_json"] == picture
     _, alive = psutil.wait_procs(processes, timeout=30)
     assert not alive
 
@@ -144,7 +131,7 @@ def fill(folder):
 
 @pytest.mark.slow
 def test_a_full_disk_stops_packaging_and_promoting_but_no_drawing(
-    small_disk, tiny_student_dir, keys, tritons, monkeypatch
+    small_disk, tiny_student_dir, keys, tritons, monkeypatch, outage
 ):
     monkeypatch.setattr(tempfile, "tempdir", str(small_disk))  # Triton's folder and log
     repo, public = small_disk / "models", signing_keys(keys).public
@@ -165,8 +152,9 @@ def test_a_full_disk_stops_packaging_and_promoting_but_no_drawing(
             assert draw(http).json()["data"][0]["b64_json"] == picture
         assert set(statuses) == {200}
         tritons(os.getpid(), repo)["stub"].kill()
-        wait_for(lambda: http.get("/healthz").status_code == 503, TRUTH_SECONDS, "the truth")
-        wait_for(lambda: http.get("/healthz").status_code == 200, 300, "recovery on a full disk")
+        stub_is_dead = outage()
+        stub_is_dead.told(http)
+        stub_is_dead.over(http, lambda: [tritons(os.getpid(), repo)["stub"]])
         assert draw(http).json()["data"][0]["b64_json"] == picture
 
 
@@ -180,7 +168,7 @@ def test_a_version_that_changed_on_disk_is_not_loaded_again(tiny_student_dir, tm
         data[-1] ^= 1
         weights.write_bytes(data)
         tritons(os.getpid(), tmp_path)["stub"].kill()  # other tests' endpoints may live in this process
-        wait_for(lambda: "Hash mismatch" in http.get("/healthz").text, 60, "the refusal")
+        wait_for(lambda: "Hash mismatch" in http.get("/healthz").text, "the refusal", 60)
         assert "Hash mismatch" in draw(http).json()["error"]["message"]
     with pytest.raises(UserError, match="Hash mismatch"), serve(tmp_path / "models", http_port=0, keys=keys):
         pass
@@ -205,33 +193,41 @@ def test_the_backend_itself_refuses_a_changed_version(tiny_student_dir, tmp_path
         asyncio.run(load())
 
 
-SCRIPT = """\
-import sys
-from pathlib import Path
-from serving.endpoint import run_forever
-run_forever(Path(sys.argv[1]), on_ready=lambda endpoint: print(endpoint.url, flush=True), http_port=0)
-"""
+@pytest.mark.slow
+def test_a_stub_ends_as_a_process_should(repo, keys, tmp_path, monkeypatch):
+    # Only tritonserver hears how its stubs end, so one in the middle tells us as well.
+    def with_a_witness(home, folder):
+        prepare_backends(home, folder)
+        stub = folder / "python/triton_python_backend_stub"
+        program = stub.resolve()
+        stub.unlink()
+        stub.write_text(f'#!/bin/sh\n{program} "$@"\necho $? > {tmp_path}/status\n')
+        stub.chmod(0o755)
+        return folder
 
+    async def start_and_stop():
+        triton = TritonServer(repo, tmp_path, signing_keys(keys).public)
+        try:
+            await triton.start()
+            await triton.load("student", 300)
+        finally:
+            await triton.stop()
 
-@contextlib.contextmanager
-def running(repo, keys):
-    """`rats serve` as a process of its own, and its address."""
-    command = [sys.executable, "-c", SCRIPT, str(repo)]
-    environment = {**os.environ, "RATS_KEYS": str(keys)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        yield process, process.stdout.readline().strip()
-        process.terminate()
+    monkeypatch.setattr("serving.triton.server.prepare_backends", with_a_witness)
+    monkeypatch.setattr("serving.triton.server.STOP_SECONDS", 60)  # to take torch down costs a second of processor time
+    asyncio.run(start_and_stop())
+    assert (tmp_path / "status").read_text() == "0\n"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 0), (signal.SIGKILL, -9)])
 def test_a_signal_ends_everything(repo, keys, tritons, sent, status):
-    with running(repo, keys) as (process, url):
+    with serving_process(repo, keys) as (process, url):
         assert httpx.get(f"{url}/healthz", timeout=30).status_code == 200
         processes = list(tritons(process.pid).values())
         assert len(processes) == 2
         process.send_signal(sent)
-        assert process.wait(30) == status
+        assert process.wait(60) == status
     _, alive = psutil.wait_procs(processes, timeout=30)
     assert not alive
     assert not list(Path("/dev/shm").glob(f"rats_{process.pid}_*"))

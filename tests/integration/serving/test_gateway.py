@@ -4,9 +4,7 @@ import base64
 import io
 import os
 import subprocess
-import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -16,6 +14,8 @@ import pytest
 from PIL import Image
 
 from serving.preview_client import PreviewClient
+from tests.serving_process import serving_process
+from tests.waiting import wait_for
 
 BODY = {"prompt": "two owls", "seed": 5, "num_inference_steps": 8}
 PATH = "/v1/images/generations"
@@ -60,41 +60,38 @@ def test_a_negative_prompt_for_a_student_without_guidance_is_refused_by_its_own_
     assert error.value.param == "negative_prompt"
 
 
-def test_a_caller_who_leaves_frees_the_queue(http):
-    def leave():
-        with http.stream("POST", PATH, json={**BODY, "n": 10, "stream": True, "partial_images": 100}) as answer:
-            next(answer.iter_lines())
+def test_a_caller_who_leaves_frees_the_queue(http, tritons, repo):
+    command = tritons(os.getpid(), repo)["server"].cmdline()
+    port = next(each.partition("=")[2] for each in command if each.startswith("--metrics-port="))
 
+    def given_up():
+        lines = httpx.get(f"http://127.0.0.1:{port}/metrics").text.splitlines()
+        counts = [
+            float(line.split()[-1]) for line in lines if line.startswith('fewstep_pictures_total{ended="cancelled')
+        ]
+        return sum(counts)
+
+    before = given_up()
     for _ in range(8):  # more pictures than the queue holds, had they stayed
-        leave()
-        time.sleep(0.2)
+        with http.stream("POST", PATH, json={**BODY, "n": 10, "stream": True, "partial_images": 100}) as answer:
+            assert answer.status_code == 200
+            next(answer.iter_lines())
+        wait_for(lambda: "rats_requests_in_flight 0.0" in http.get("/metrics").text, "room")
+    wait_for(lambda: given_up() > before + 40, "the count")
     assert http.post(PATH, json={**BODY, "n": 10}).status_code == 200
 
 
 @pytest.mark.slow
 def test_a_signal_lets_a_stream_end_and_is_no_error(repo, keys):
-    command = [sys.executable, "-c", SERVE, str(repo)]
-    environment = {**os.environ, "RATS_KEYS": str(keys)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        url = process.stdout.readline().strip()
+    with serving_process(repo, keys, stderr=subprocess.PIPE) as (process, url):
         with httpx.stream("POST", url + PATH, json={**BODY, "n": 10, "stream": True}, timeout=60) as answer:
             lines = answer.iter_lines()
             next(lines)
             process.terminate()
             done = 1 + sum(line == "event: image_generation.completed" for line in lines)
-        complaints = process.communicate(timeout=40)[1]
+        complaints = process.communicate(timeout=60)[1]
     assert (done, process.returncode) == (10, 0)
     assert "Traceback" not in complaints
-
-
-SERVE = """\
-import sys
-from pathlib import Path
-from serving.endpoint import run_forever
-run_forever(Path(sys.argv[1]), on_ready=lambda endpoint: print(endpoint.url, flush=True), http_port=0)
-"""
 
 
 @pytest.mark.slow
@@ -115,18 +112,15 @@ def test_one_trace_leads_from_the_caller_through_the_gateway_to_triton(repo, key
     collector = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
     threading.Thread(target=collector.serve_forever, daemon=True).start()
     trace = "0af7651916cd43dd8448eb211c80319c"
-    environment = {
-        **os.environ, "RATS_KEYS": str(keys), "OTEL_BSP_SCHEDULE_DELAY": "200",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
-    }  # fmt: skip
-    command = [sys.executable, "-c", SERVE, str(repo)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        url = process.stdout.readline().strip()
-        answer = httpx.post(
-            url + PATH, json=BODY, headers={"traceparent": f"00-{trace}-b7ad6b7169203331-01"}, timeout=60
-        )
+    endpoint = f"http://127.0.0.1:{collector.server_port}"
+    with serving_process(repo, keys, OTEL_BSP_SCHEDULE_DELAY="200", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint) as (
+        process,
+        url,
+    ):
+        headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+        answer = httpx.post(url + PATH, json=BODY, headers=headers, timeout=60)
         process.terminate()
-        assert process.wait(40) == 0
+        assert process.wait(60) == 0
     collector.shutdown()
     assert answer.status_code == 200
     assert bytes.fromhex(trace) in received["gateway"]

@@ -119,6 +119,6 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(client):
     refusals = [answer for answer in answers if isinstance(answer, openai.RateLimitError)]
     assert 0 < len(refusals) < len(answers)
     for refusal in refusals:
-        assert "pictures are in the making, and there is room for 16" in refusal.message
+        assert "pictures are in the making, and there is room for 12 now" in refusal.message
         assert refusal.response.headers["retry-after"] == "1"
     assert len(ask(0).data) == 10

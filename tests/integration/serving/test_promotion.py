@@ -128,9 +128,10 @@ def test_a_version_that_is_refused_changes_nothing(repo: Path, keys: Path, fault
             await until(lambda: drawn)
             promote(repo, 2, public_key=public)
             spoil(repo / "student/2", keys, fault)
-            while served(repo / "student") != 1:
-                await supervisor.prove("student", 5)  # health stays green: version 1 draws on
-                await asyncio.sleep(0.2)
+            async with asyncio.timeout(300):
+                while served(repo / "student") != 1:
+                    await supervisor.prove("student", 5)  # health stays green: version 1 draws on
+                    await asyncio.sleep(0.2)
             drawn.append((await supervisor.draw("student", JOB, 60)).content.tobytes())
             stop.set()
             await others

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx
 import openai
@@ -12,9 +13,10 @@ from rats_train.errors import UserError
 from serving.gateway.app import create_app
 from serving.gateway.auth import ApiKey, ApiKeys, api_key_file
 from serving.gateway.errors import ApiError
-from serving.gateway.limits import Limits
+from serving.gateway.limits import RETRY_SECONDS, Limits
 from serving.gateway.settings import GatewaySettings, public_settings
 from tests.unit.serving.gateway.fake_server import SLOTS
+from tests.waiting import wait_for
 
 BODY = {"prompt": "two owls", "num_inference_steps": 3}
 
@@ -105,6 +107,7 @@ def test_a_key_may_have_so_many_in_the_making(http, server, token):
         assert "4 pictures in the making" in answer.json()["error"]["message"]
         assert answer.json()["error"]["type"] == "rate_limit_error"
     server.pause_at_step = 0
+    wait_for(lambda: server.in_flight == 0, "room")
     assert generate(http, token, n=4).status_code == 200
     never = generate(http, token, n=5)
     assert (never.status_code, never.json()["error"]["param"]) == (400, "n")
@@ -148,16 +151,35 @@ def test_one_key_s_limit_is_not_another_s():
 
 
 def test_all_together_are_refused_at_once_when_the_model_server_is_full():
-    limits = Limits(Clock())
-    with limits.admitted(None, "student", 2 * SLOTS - 1, SLOTS):
-        with (
-            pytest.raises(ApiError, match="15 pictures are in the making, and there is room for 16") as refusal,
-            limits.admitted(None, "student", 2, SLOTS),
-        ):
-            pass
+    clock = Clock()
+    limits = Limits(clock)
+
+    def admitted(images, model="student"):
+        return limits.admitted(None, model, images, SLOTS)
+
+    with admitted(2 * SLOTS - 3):
+        with pytest.raises(ApiError, match="13 pictures are in the making, and there is room for 12 now") as refusal:
+            admitted(4).__enter__()
         assert (refusal.value.status, refusal.value.headers["Retry-After"]) == (429, "1")
-        with limits.admitted(None, "student", 1, SLOTS), limits.admitted(None, "other", 10, SLOTS):
+        with pytest.raises(ApiError):  # with the four of a moment ago there would be too many still
+            admitted(1).__enter__()
+        with admitted(10, "other"):
             pass
+        clock.now += RETRY_SECONDS
+        with admitted(3):
+            pass
+
+
+def test_those_who_were_refused_find_room_once_there_are_no_more_than_it_holds():
+    limits = Limits(Clock())
+    with ExitStack() as making:
+        for _ in range(2 * SLOTS):
+            making.enter_context(limits.admitted(None, "student", 1, SLOTS))
+        with pytest.raises(ApiError):
+            limits.admitted(None, "student", 1, SLOTS).__enter__()
+    for _ in range(2 * SLOTS - 1):  # one of them has gone, and the one who was refused is counted as coming
+        making.enter_context(limits.admitted(None, "student", 1, SLOTS))
+    making.close()
 
 
 @pytest.mark.parametrize(("caller", "status"), [("203.0.113.9", 401), ("127.0.0.1", 200), ("::1", 200)])

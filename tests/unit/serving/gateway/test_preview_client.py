@@ -1,5 +1,4 @@
 import io
-import time
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ from serving.preview_client import EndpointError, PreviewClient
 from serving.triton.client import BrokenError
 from tests.unit.serving.gateway.conftest import running
 from tests.unit.serving.gateway.fake_server import pixels_of
+from tests.waiting import wait_for
 
 
 def test_every_step_of_every_picture_is_shown(gateway, server):
@@ -32,10 +32,7 @@ def test_who_stops_looking_gives_up_what_is_left(gateway, server):
         frames = client.draw("two owls", steps=8)
         assert next(frames).step == 1
         frames.close()
-        deadline = time.monotonic() + 5
-        while server.in_flight:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(lambda: server.in_flight == 0, "pictures given up")
     assert len(server.given_up) == 1
 
 

@@ -13,16 +13,10 @@ from serving.gateway.drain import Drain
 from serving.gateway.logs import log_as_json
 from serving.gateway.settings import GatewaySettings
 from tests.unit.serving.gateway.conftest import running
+from tests.waiting import wait_for
 
 BODY = {"prompt": "two secret owls", "num_inference_steps": 3, "seed": 1}
 PATH = "/v1/images/generations"
-
-
-def wait_for(condition, what):
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 def in_background(work):
@@ -37,9 +31,9 @@ def test_stopping_finishes_what_runs_and_sends_others_elsewhere(server):
     with running(server) as gateway, httpx.Client(base_url=gateway.url) as http:
         http.get("/healthz")  # a connection that is open already
         first = in_background(lambda: httpx.post(gateway.url + PATH, json=BODY, timeout=10))
-        wait_for(lambda: server.in_flight, "not begun")
+        wait_for(lambda: server.in_flight, "the first")
         gateway.stop()
-        wait_for(lambda: gateway.app.state.gateway.drain.begun, "not draining")
+        wait_for(lambda: gateway.app.state.gateway.drain.begun, "the drain")
         refused = http.post(PATH, json=BODY)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert refused.json()["error"]["code"] == "draining"
@@ -81,7 +75,7 @@ def test_a_second_one_while_the_first_is_at_work_is_told_to_wait(gateway, http, 
     server.pause_at_step = 3
     headers = {"Idempotency-Key": "a"}
     first = in_background(lambda: httpx.post(gateway.url + PATH, json=BODY, headers=headers, timeout=10))
-    wait_for(lambda: server.in_flight, "not begun")
+    wait_for(lambda: server.in_flight, "the first")
     second = http.post(PATH, json=BODY, headers=headers)
     assert (second.status_code, second.headers["retry-after"]) == (409, "1")
     server.pause_at_step = 0
@@ -94,21 +88,23 @@ def test_what_failed_is_drawn_anew_under_the_same_key(http, server):
     assert http.post(PATH, json=BODY, headers=headers).status_code == 500
     server.failure = None
     assert http.post(PATH, json=BODY, headers=headers).status_code == 200
-    assert http.post(PATH, json=BODY, headers={"Idempotency-Key": ""}).status_code == 400
+    without = http.post(PATH, json=BODY, headers={"Idempotency-Key": ""})
+    assert (without.status_code, without.json()["error"]["param"]) == (400, "Idempotency-Key")
 
 
 @pytest.mark.parametrize(
     ("content", "status"),
     [
         (b"nope", 400), (b"", 400), (b"[1]", 400), (b'{"prompt": "\\ud800"}', 400), (b'{"prompt": NaN}', 400),
+        (b'{"prompt": "x", "model": "\\ud800"}', 400), (b'{"prompt": "x", "size": "\\ud800"}', 400),
+        (b'{"prompt": "x", "\\ud800": 1}', 400),
         (b'"' + b"x" * 70_000 + b'"', 413), (b'{"prompt": "x", "guidance_scale": NaN}', 400),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("chunked", [False, True])
 def test_bad_bodies_are_refused_in_openai_shape(http, content, status, chunked):
-    answer = http.post(
-        PATH, content=iter([content]) if chunked else content, headers={"content-type": "application/json"}
-    )
+    headers = {"content-type": "application/json", "idempotency-key": "a"}
+    answer = http.post(PATH, content=iter([content]) if chunked else content, headers=headers)
     assert answer.status_code == status
     assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 

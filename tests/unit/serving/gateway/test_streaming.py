@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import time
 
 import httpx
 import numpy as np
@@ -11,18 +10,12 @@ import openai
 import pytest
 from PIL import Image
 
-from serving.gateway.generation import preview_steps
+from serving.gateway.order import preview_steps
 from serving.triton.client import BrokenError
 from tests.unit.serving.gateway.fake_server import pixels_of
+from tests.waiting import wait_for
 
 BODY = {"prompt": "two owls", "seed": 3, "stream": True, "partial_images": 3}
-
-
-def wait_for(condition, what):
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 def test_previews_come_in_order_and_then_the_picture(client, server):
@@ -80,10 +73,10 @@ def test_a_caller_who_leaves_gives_up_every_picture_within_a_step(gateway, http,
     else:
         with pytest.raises(httpx.ReadTimeout):
             http.post("/v1/images/generations", json=body, timeout=0.5)
-    wait_for(lambda: server.in_flight == 0, "pictures are still being drawn")
+    wait_for(lambda: server.in_flight == 0, "pictures given up")
     assert len(server.given_up) == n
     status = 'rats_requests_total{status="%s"} 1.0' % ("200" if stream else "499")
-    wait_for(lambda: status in http.get("/metrics").text, "not counted")
+    wait_for(lambda: status in http.get("/metrics").text, "the count")
     assert "rats_requests_in_flight 0.0" in http.get("/metrics").text
 
 
