@@ -10,12 +10,14 @@ import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
 import aiohttp
 
-from benchmarks.serving.servers import MIX, PROMPTS
+from benchmarks.serving.servers import MIX
+from rats_train.world.grammar import any_prompts
 
 PATH = "/v1/images/generations"
 
@@ -33,11 +35,19 @@ class Answer:
         return self.status == HTTPStatus.OK
 
 
-def bodies(count: int) -> list[dict[str, Any]]:
-    """`count` requests of mixed steps."""
+def bodies(count: int, first: int = 0) -> list[dict[str, Any]]:
+    """`count` requests of mixed steps, each with a prompt of its own: from the prompt numbered `first` on."""
+    prompts = _prompts()
     return [
-        {"prompt": PROMPTS[i % len(PROMPTS)], "seed": i, "num_inference_steps": MIX[i % len(MIX)]} for i in range(count)
+        {"prompt": prompts[(first + i) % len(prompts)], "seed": i, "num_inference_steps": MIX[i % len(MIX)]}
+        for i in range(count)
     ]
+
+
+@cache
+def _prompts() -> list[str]:
+    """Different ones: to remember the embeddings of a prompt must not pay here."""
+    return list(dict.fromkeys(any_prompts(20_000, 0)))
 
 
 async def closed_loop(url: str, requests: Sequence[dict[str, Any]], callers: int) -> tuple[list[Answer], float]:

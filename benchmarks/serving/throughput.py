@@ -31,7 +31,7 @@ from benchmarks.table import exit_status
 from rats_train.embedded import teacher_dir
 
 CONCURRENCY: Final = (1, 4, 16)
-REQUESTS, ROUNDS = 24, 2
+REQUESTS, ROUNDS = 96, 2
 
 Measured = tuple[list[Answer], float]
 Load = Callable[[Sequence[dict[str, Any]], int], Measured]
@@ -80,16 +80,17 @@ def bare(pipeline: Pipeline) -> Subject:
 
 
 def measure(subjects: Sequence[Subject]) -> list[CostRow]:
-    """A row for each server and concurrency; they take turns in every round."""
+    """A row for each server and concurrency; they take turns in every round, and are asked for the same pictures."""
     for subject in subjects:
         subject.load(bodies(len(MIX)), 1)
     cases = [(subject, callers) for subject in subjects for callers in subject.concurrency]
     rounds: list[list[Measured]] = [[] for _ in cases]
     cpu: list[list[float]] = [[] for _ in cases]
-    for _ in range(ROUNDS):
+    for turn in range(ROUNDS):
         for number, (subject, callers) in enumerate(cases):
             before = subject.cpu_seconds()
-            rounds[number].append(subject.load(bodies(REQUESTS), callers))
+            first = len(MIX) + REQUESTS * (turn * len(CONCURRENCY) + CONCURRENCY.index(callers))
+            rounds[number].append(subject.load(bodies(REQUESTS, first), callers))
             cpu[number].append((subject.cpu_seconds() - before) / REQUESTS)
     return [_row(case, *seen) for case, *seen in zip(cases, rounds, cpu, strict=True)]
 
