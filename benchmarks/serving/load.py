@@ -47,7 +47,7 @@ def bodies(count: int, first: int = 0) -> list[dict[str, Any]]:
 @cache
 def _prompts() -> list[str]:
     """Different ones: to remember the embeddings of a prompt must not pay here."""
-    return list(dict.fromkeys(any_prompts(20_000, 0)))
+    return list(dict.fromkeys(any_prompts(120_000, 0)))
 
 
 async def closed_loop(url: str, requests: Sequence[dict[str, Any]], callers: int) -> tuple[list[Answer], float]:

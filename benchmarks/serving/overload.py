@@ -29,7 +29,7 @@ from serving.gateway.limits import WAITING_PER_SLOT
 from serving.protocol import MAX_ROWS
 
 TIMES: Final = 4
-ALONE, FULL, SECONDS = 100, 96, 60
+WARM_UP, ALONE, FULL, SECONDS = 6, 100, 96, 60
 CALLERS: Final = MAX_ROWS * (1 + WAITING_PER_SLOT)
 """As many as there is room for."""
 
@@ -67,11 +67,11 @@ def row(answers: Sequence[Answer], seconds: float, concurrency: int | None, note
 
 async def measure(url: str, device: str) -> list[LoadRow]:
     """Alone, then as many callers as there is room for, then too many."""
-    await closed_loop(url, bodies(6), 1)
-    alone = row(*await closed_loop(url, bodies(ALONE), 1), 1, device)
-    full = row(*await closed_loop(url, bodies(FULL), CALLERS), CALLERS, device)
+    await closed_loop(url, bodies(WARM_UP), 1)
+    alone = row(*await closed_loop(url, bodies(ALONE, WARM_UP), 1), 1, device)
+    full = row(*await closed_loop(url, bodies(FULL, WARM_UP + ALONE), CALLERS), CALLERS, device)
     pace = TIMES * full.throughput_rps
-    answers = await open_loop(url, bodies(round(pace * SECONDS)), pace)
+    answers = await open_loop(url, bodies(round(pace * SECONDS), WARM_UP + ALONE + FULL), pace)
     note = f"{device}; {TIMES} times what {CALLERS} callers get, for {SECONDS} s"
     return [alone, full, row(answers, SECONDS, None, note)]
 
