@@ -293,27 +293,25 @@ def build(
 def benchmark(
     suite: Annotated[str, typer.Argument(help="A suite under benchmarks/, or a YAML file of one's own.")] = "methods",
     seeds: Annotated[int, typer.Option(help="How many seeds to train each method with.", min=1)] = 5,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METHOD[:SEED]", help="Run these alone, and keep what the table has of the others."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the table and the plots.")] = Path("benchmarks/results"),
     workspace: Workspace = RUNS,
 ) -> None:
     """Train and judge several methods side by side, and write one table; carries on where it stopped."""
-    from pipelines.benchmark.pictures import save_sheets
-    from pipelines.benchmark.plots import save_plots
-    from pipelines.benchmark.results import summary_table, write_results
-    from pipelines.benchmark.rows import case_rows, read_training
-    from pipelines.benchmark.run import run_cases
-    from pipelines.benchmark.suite import load_suite, plan_cases
+    from pipelines.benchmark.report import measure
+    from pipelines.benchmark.results import summary_table
+    from pipelines.benchmark.suite import choose_cases, load_suite, plan_cases
 
     loaded = load_suite(suite)
     cases = plan_cases(loaded, seeds)
-    runs = run_cases(cases, workspace, console)
-    trainings = [read_training(case, run) for case, run in zip(cases, runs, strict=True)]
-    rows = [row for case in zip(cases, runs, trainings, strict=True) for row in case_rows(*case)]
+    chosen = choose_cases(cases, only) if only else cases
     stem = out / f"{loaded.recipe}_{Path(suite).stem}"
-    write_results(rows, stem, f"rats benchmark {suite} --seeds {seeds}")
-    pictures = save_plots(trainings, rows, stem) + save_sheets(cases, runs, stem)
+    rows = measure(cases, chosen, stem, f"rats benchmark {suite} --seeds {seeds}", workspace, console)
     console.print(summary_table(rows))
-    console.print(f"\nThe table is {stem}.json and .csv; its pictures are {', '.join(map(str, pictures))}.")
+    console.print(f"\nThe table is {stem}.json and .csv; pictures and trainings lie beside it.")
 
 
 @app.command("compile", epilog="Example: [bold]rats compile --out train_and_deploy.yaml[/bold]")

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,9 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipelines.benchmark.rows import Row, Training
-from rats_train.evaluation.curves import Curve, draw_rewards, smooth
-from rats_train.evaluation.figures import NEUTRAL, STYLE, TEACHER
+from pipelines.benchmark.rows import Row
+from pipelines.benchmark.training import Training
+from rats_train.evaluation.figures import NEUTRAL, STUDENT, STYLE, TEACHER, finish
 
 COLOURS: Final = ("#2a8fd8", "#8457b5", "#2f9e62", "#d1495b", "#b8860b", "#5c6b73")
 POINTS: Final = 200
@@ -49,9 +48,12 @@ def _curves(trainings: Sequence[Training]) -> Figure:
     down = math.ceil(len(methods) / across)
     figure = Figure(figsize=(4.3 * across, 3.4 * down), layout="constrained")
     panels = figure.subplots(down, across, squeeze=False, sharey=True).flat
-    for axes, (method, runs) in zip(panels, methods.items(), strict=False):
-        draw_rewards(axes, mean_curve(runs))
-        axes.set_title(method)
+    for (method, runs), axes in zip(methods.items(), panels, strict=False):
+        mean = mean_training(runs)
+        axes.plot(mean.steps, mean.teacher, color=TEACHER, linewidth=2, label="teacher")
+        axes.plot(mean.steps, mean.student, color=STUDENT, linewidth=2, label="student")
+        axes.legend(loc="best")
+        finish(axes, method)
     for axes in panels:
         axes.set_axis_off()
     return figure
@@ -71,9 +73,9 @@ def draw_reward(axes: Axes, trainings: Sequence[Training]) -> None:
     for colour, (method, runs) in zip(_colours(len(methods)), methods.items(), strict=True):
         until = min(run.seconds[-1] for run in runs)
         at = np.linspace(0, until, POINTS)
-        student = np.mean([np.interp(at, run.seconds, smooth(run.curve.student)) for run in runs], axis=0)
+        student = np.mean([np.interp(at, run.seconds, run.student) for run in runs], axis=0)
         axes.plot(at, student, color=colour, linewidth=2, label=method)
-    teacher = float(np.mean([run.curve.teacher.mean() for run in trainings]))
+    teacher = float(np.mean([run.teacher.mean() for run in trainings]))
     axes.axhline(teacher, color=TEACHER, linestyle="--", label="teacher, full schedule")
     axes.set_xlabel("seconds of training")
     axes.set_title("Trained reward")
@@ -84,8 +86,8 @@ def draw_gap(axes: Axes, trainings: Sequence[Training]) -> None:
     """Student minus teacher on the same prompts and seeds, mean over seeds, against training steps."""
     methods = _by_method(trainings)
     for colour, (method, runs) in zip(_colours(len(methods)), methods.items(), strict=True):
-        curve = mean_curve(runs)
-        axes.plot(curve.steps, smooth(curve.gap), color=colour, linewidth=2, label=method)
+        mean = mean_training(runs)
+        axes.plot(mean.steps, mean.gap, color=colour, linewidth=2, label=method)
     axes.axhline(0, color=NEUTRAL, linewidth=1)
     axes.set_xlabel("training step")
     axes.set_title("Gap: student minus teacher")
@@ -112,10 +114,14 @@ def draw_bars(axes: Axes, rows: Sequence[Row]) -> None:
     axes.legend(fontsize=8)
 
 
-def mean_curve(runs: Sequence[Training]) -> Curve:
-    """The mean over seeds, as far as the shortest of their trainings goes."""
-    until = min(len(run.curve.steps) for run in runs)
-    return Curve(*(np.mean([getattr(run.curve, part.name)[:until] for run in runs], axis=0) for part in fields(Curve)))
+def mean_training(runs: Sequence[Training]) -> Training:
+    """The mean over the seeds of one method, as far as the shortest of their trainings goes."""
+    points = min(len(run.steps) for run in runs)
+    steps, seconds, student, teacher = (
+        np.mean([getattr(run, name)[:points] for run in runs], axis=0)
+        for name in ("steps", "seconds", "student", "teacher")
+    )
+    return Training(runs[0].method, runs[0].seed, steps, seconds, student, teacher)
 
 
 def _by_method(trainings: Sequence[Training]) -> dict[str, list[Training]]:

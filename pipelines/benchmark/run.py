@@ -1,6 +1,6 @@
 """Run the cases of a suite, each by the pipeline itself; what is done stays done."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -16,29 +16,29 @@ DONE = "benchmark.json"
 """The workspace's memory of finished cases: run folder by content key."""
 
 
-def run_cases(cases: Sequence[Case], workspace: Path, console: Console) -> list[Path]:
-    """The run folder of each case, in order; an interrupted suite carries on at the case where it stopped.
+def run_cases(cases: Sequence[Case], workspace: Path, console: Console) -> Iterator[tuple[Case, Path]]:
+    """Each case with its run folder, as soon as it is finished; an interrupted suite carries on at the case where it
+    stopped.
 
     Raises:
         UserError, RetryableError, StepFailedError: as `run_pipeline`.
     """
-    workspace = workspace.resolve()
-    runs = []
+    workspace, before = workspace.resolve(), None
     for number, case in enumerate(cases, start=1):
         console.rule(f"{case.method}, seed {case.seed}  ({number} of {len(cases)})", align="left")
-        runs.append(_run_case(case, runs, workspace, console))
-    return runs
+        before = _run_case(case, before, workspace, console)
+        yield case, before
 
 
-def _run_case(case: Case, before: Sequence[Path], workspace: Path, console: Console) -> Path:
+def _run_case(case: Case, before: Path | None, workspace: Path, console: Console) -> Path:
     done = read_json(workspace / DONE) if (workspace / DONE).is_file() else {}
     keys = step_keys(case.load())
     known = workspace / done.get(keys["report"], "")
     if keys["report"] in done and (known / "scorecard.json").is_file():
         console.print(f"unchanged, reused from {known.name}")
         return known
-    if before:
-        _lend_teacher(before[-1], step_dir("evaluate_rewards", keys["evaluate_rewards"], workspace))
+    if before is not None:
+        _lend_teacher(before, step_dir("evaluate_rewards", keys["evaluate_rewards"], workspace))
     run = run_pipeline(case.recipe, case.overrides, workspace, console)
     write_json(workspace / DONE, done | {keys["report"]: run.name})
     return run

@@ -8,6 +8,7 @@ methods:
 seeds: {reward_only: 3}
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -51,6 +52,11 @@ class Case:
     recipe: str
     overrides: tuple[str, ...]
 
+    @property
+    def key(self) -> tuple[str, int]:
+        """Method and seed."""
+        return self.method, self.seed
+
     def load(self) -> Recipe:
         """The recipe of this case."""
         return load_recipe(self.recipe, self.overrides)
@@ -90,3 +96,17 @@ def plan_cases(suite: Suite, seeds: int) -> list[Case]:
     for case in cases:
         case.load()
     return cases
+
+
+def choose_cases(cases: Sequence[Case], names: Sequence[str]) -> list[Case]:
+    """The cases that ``names`` name, by method or by method and seed (``rats:3``).
+
+    Raises:
+        UserError: there is no such case.
+    """
+    chosen = [case for case in cases if {case.method, f"{case.method}:{case.seed}"} & set(names)]
+    for name in names:
+        if not any(name in (case.method, f"{case.method}:{case.seed}") for case in chosen):
+            known = ", ".join(f"{case.method}:{case.seed}" for case in cases)
+            raise UserError(f"No case {name}: write a method, or one of {known}.")
+    return chosen

@@ -4,26 +4,24 @@ replaced by a stand-in that leaves a run's folder: it runs for real in tests/e2e
 import csv
 import io
 import json
-import shutil
-from dataclasses import astuple, replace
+from dataclasses import asdict, astuple, replace
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 from rich.console import Console
 
 from pipelines.benchmark import run as running
-from pipelines.benchmark.pictures import save_sheets
-from pipelines.benchmark.plots import mean_curve, save_plots
-from pipelines.benchmark.results import over_seeds, summary_table, write_results
-from pipelines.benchmark.rows import case_rows, read_training
+from pipelines.benchmark.plots import mean_training, save_plots
+from pipelines.benchmark.report import measure
+from pipelines.benchmark.results import Measured, Results, over_seeds, summary_table
+from pipelines.benchmark.rows import case_rows
 from pipelines.benchmark.run import run_cases
-from pipelines.benchmark.suite import SUITES, Suite, load_suite, plan_cases
-from rats_train.config import load_recipe
+from pipelines.benchmark.suite import SUITES, Suite, choose_cases, load_suite, plan_cases
+from pipelines.benchmark.training import EVERY, Training, read_training
+from rats_train.config import load_recipe, recipe_digest
 from rats_train.errors import UserError
-from rats_train.evaluation.curves import Curve
-from rats_train.evaluation.draws import Draws, load_draws, save_draws
+from rats_train.evaluation.curves import read_curve, smooth
+from rats_train.evaluation.draws import load_draws
 from rats_train.files import read_json, write_json
 from tests.unit.evaluation.conftest import (  # noqa: F401
     build_card,
@@ -59,10 +57,27 @@ def finished_run(tmp_path, evaluation_dir, training_dir):  # noqa: F811
 
 
 @pytest.fixture
-def table(cases, finished_run):
-    trainings = [read_training(case, finished_run) for case in cases]
-    rows = [row for case, log in zip(cases, trainings, strict=True) for row in case_rows(case, finished_run, log)]
-    return trainings, rows
+def table(cases, finished_run, tmp_path):
+    results = Results(tmp_path / "emoji_methods")
+    for case in cases:
+        training, pace = read_training(case.method, case.seed, finished_run)
+        results[case.key] = Measured(list(case_rows(case, finished_run, pace)), training)
+    return results
+
+
+@pytest.fixture
+def stand_in(finished_run, monkeypatch):
+    """The finished run in place of every run; a list of what was asked for."""
+    asked = []
+
+    def run_pipeline(recipe, overrides, workspace, console):
+        asked.append(overrides)
+        digest = recipe_digest(load_recipe(recipe, overrides))
+        write_json(finished_run / "run.json", {"commit": "of the run", "recipe_digest": digest})
+        return finished_run
+
+    monkeypatch.setattr(running, "run_pipeline", run_pipeline)
+    return asked
 
 
 def test_a_method_may_have_fewer_seeds_than_are_asked_for():
@@ -99,18 +114,18 @@ def test_unknown_suites_and_wrong_files_are_one_line(tmp_path):
         plan_cases(Suite(recipe="emoji", methods={"x": ["method.alpah=1"]}), seeds=1)
 
 
-def test_finished_cases_are_not_run_again_and_the_teachers_pictures_are_lent(cases, finished_run, monkeypatch):
-    asked = []
+def test_cases_are_chosen_by_method_or_by_method_and_seed(cases):
+    assert choose_cases(cases, ["alpha_0", "rats:1"]) == cases[1:]
+    with pytest.raises(UserError, match=r"No case rats:2: write a method, or one of rats:0, alpha_0:0, rats:1"):
+        choose_cases(cases, ["rats:0", "rats:2"])
 
-    def stand_in(recipe, overrides, workspace, console):
-        asked.append(overrides)
-        return finished_run
 
-    monkeypatch.setattr(running, "run_pipeline", stand_in)
+def test_finished_cases_are_not_run_again_and_the_teachers_pictures_are_lent(cases, finished_run, stand_in):
     workspace = finished_run.parent
     for _ in range(2):
-        assert run_cases(cases, workspace, Console(file=io.StringIO())) == [finished_run] * 4
-    assert asked == [case.overrides for case in cases]
+        found = list(run_cases(cases, workspace, Console(file=io.StringIO())))
+        assert found == [(case, finished_run) for case in cases]
+    assert stand_in == [case.overrides for case in cases]
     lent = list((workspace / "cache" / "evaluate_rewards").glob("*/evaluation/arms/*"))
     assert {file.name for file in lent} == {
         f"teacher_{arm}.safetensors" for arm in ("3", "5", "8", "50", "3_unguided", "5_unguided", "8_unguided")
@@ -121,35 +136,39 @@ def test_finished_cases_are_not_run_again_and_the_teachers_pictures_are_lent(cas
 
 
 def test_a_row_for_every_case_budget_and_metric(cases, table):
-    trainings, rows = table
-    assert len(rows) == 4 * 3 * 5
-    first = rows[0]
+    assert len(table.rows) == 4 * 3 * 5
+    first = table.rows[0]
     assert (first.method, first.seed, first.nfe, first.metric, first.kind) == ("rats", 0, 3, "reward_a", "trained")
     assert first.ci95[0] < first.value - first.teacher_50 < first.ci95[1]
     assert first.ci95_same_nfe[0] < first.value - first.teacher_same_nfe < first.ci95_same_nfe[1]
-    step = trainings[0].steps_to_teacher
-    assert 50 < step < 200
-    assert first.steps_to_teacher == step
-    assert first.seconds_to_teacher == pytest.approx(0.5 * step)
+    assert 50 < first.steps_to_teacher < 200
+    assert first.seconds_to_teacher == pytest.approx(0.5 * first.steps_to_teacher)
     assert first.train_seconds == pytest.approx(150.0)
-    assert (first.recipe_digest, first.commit) == ("of the recipe", "of the run")
+    assert (first.recipe_digest, first.commit, first.processor) == ("of the recipe", "of the run", "none")
 
 
-def test_a_student_that_learns_in_some_steps_only_is_timed_by_all_of_them(cases, finished_run, training_dir, tmp_path):  # noqa: F811
+def test_a_training_is_its_smoothed_curve_at_some_of_its_points(finished_run, training_dir):  # noqa: F811
+    training, _ = read_training("rats", 0, finished_run)
+    curve = read_curve(training_dir / "log" / "metrics.jsonl")
+    assert training.steps.tolist() == [*range(1, 300, EVERY), 300]
+    np.testing.assert_allclose(training.seconds, 0.5 * training.steps)
+    np.testing.assert_allclose(training.student, smooth(curve.student)[training.steps.astype(int) - 1])
+    np.testing.assert_allclose(training.gap, smooth(curve.gap)[training.steps.astype(int) - 1])
+
+
+def test_a_student_that_learns_in_some_steps_only_is_timed_by_all_of_them(finished_run, training_dir, table, tmp_path):  # noqa: F811
     log = training_dir / "log" / "metrics.jsonl"
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     resting = [{"step": line["step"], "seconds": line["seconds"], "fake_score_loss": 1.0} for line in lines]
     log.write_text(
         "".join(json.dumps(both[i % 5 > 0]) + "\n" for i, both in enumerate(zip(lines, resting, strict=True)))
     )
-    training = read_training(cases[0], finished_run)
-    assert len(training.seconds) == len(training.curve.steps) == len(lines) / 5
-    assert training.seconds == pytest.approx(0.5 * training.curve.steps)
-    assert training.seconds_to_teacher == pytest.approx(0.5 * training.steps_to_teacher)
-    (row, *_) = case_rows(cases[0], finished_run, training)
-    assert row.train_seconds == pytest.approx(150.0)
-    assert row.seconds_to_teacher == pytest.approx(0.5 * row.steps_to_teacher)
-    assert all(plot.is_file() for plot in save_plots([training], [row], tmp_path / "resting"))
+    training, pace = read_training("rats", 0, finished_run)
+    assert (training.steps % 5 == 1).all()
+    assert training.seconds == pytest.approx(0.5 * training.steps)
+    assert pace.seconds_to_teacher == pytest.approx(0.5 * pace.steps_to_teacher)
+    assert pace.train_seconds == pytest.approx(150.0)
+    assert all(plot.is_file() for plot in save_plots([training], table.rows, tmp_path / "resting"))
 
 
 def test_the_interval_over_seeds_is_students():
@@ -161,54 +180,84 @@ def test_the_interval_over_seeds_is_students():
 
 
 def test_table_plots_and_summary_are_written(table, tmp_path):
-    trainings, rows = table
-    stem = tmp_path / "results" / "emoji_methods"
-    stem.parent.mkdir()
-    write_results(rows, stem, "rats benchmark methods --seeds 2")
+    stem = tmp_path / "emoji_methods"
+    table.write("rats benchmark methods --seeds 2")
     found = read_json(stem.with_suffix(".json"))
-    assert len(found["rows"]) == len(rows)
+    assert len(found["rows"]) == len(table.rows)
     assert found["commit"]
     assert found["machine"]["cores"] >= 1
     with stem.with_suffix(".csv").open() as file:
         assert [float(row["value"]) for row in csv.DictReader(file)] == [row["value"] for row in found["rows"]]
     assert json.dumps(found["rows"][0]["ci95"])
-    for plot in save_plots(trainings, rows, stem):
+    for plot in save_plots(table.trainings, table.rows, stem):
         assert plot.stat().st_size > 20_000
     console = Console(width=200, file=io.StringIO())
-    console.print(summary_table(rows))
+    console.print(summary_table(table.rows))
     assert "alpha_0" in console.file.getvalue()
 
 
+def test_a_table_is_read_as_it_was_written(table, tmp_path):
+    stem = tmp_path / "emoji_methods"
+    table.write("rats benchmark methods --seeds 2")
+    again = Results.read(stem, dict.fromkeys(table, "of the recipe"))
+    assert list(again) == list(table)
+    assert [json.dumps(asdict(row)) for row in again.rows] == [json.dumps(asdict(row)) for row in table.rows]
+    for found, made in zip(again.trainings, table.trainings, strict=True):
+        assert (found.method, found.seed) == (made.method, made.seed)
+        assert found.steps.tolist() == made.steps.tolist()
+        np.testing.assert_allclose(found.gap, made.gap, atol=1e-5)
+
+
+def test_what_does_not_belong_to_the_suite_any_more_is_dropped_from_the_table(table, tmp_path):
+    table.write("rats benchmark methods --seeds 2")
+    kept = Results.read(tmp_path / "emoji_methods", {("rats", 1): "of the recipe", ("alpha_0", 0): "of another"})
+    assert list(kept) == [("rats", 1)]
+
+
+@pytest.mark.parametrize("damage", ["no json", '{"rows": [{"method": "rats"}]}', "without trainings"])
+def test_what_is_no_table_is_not_added_to(table, tmp_path, damage):
+    table.write("rats benchmark methods --seeds 2")
+    if damage == "without trainings":
+        (tmp_path / "emoji_methods_training.csv").unlink()
+    else:
+        (tmp_path / "emoji_methods.json").write_text(damage)
+    with pytest.raises(UserError, match=r"emoji_methods\.json .*no table of a benchmark.*delete them, or name another"):
+        Results.read(tmp_path / "emoji_methods", {})
+
+
+def test_the_table_grows_case_by_case_and_keeps_those_that_are_not_run(cases, finished_run, stand_in, tmp_path):
+    stem, workspace, console = tmp_path / "emoji_methods", finished_run.parent, Console(file=io.StringIO())
+    measure(cases, [cases[2]], stem, "all of it", workspace, console)
+    rows = measure(cases, [cases[1]], stem, "all of it", workspace, console)
+    assert list(dict.fromkeys((row.method, row.seed) for row in rows)) == [("alpha_0", 0), ("rats", 1)]
+    assert read_json(stem.with_suffix(".json"))["rows"] == json.loads(json.dumps([asdict(row) for row in rows]))
+    assert stand_in == [cases[2].overrides, cases[1].overrides]
+    # The pictures are those of the first seed.
+    assert {file.name for file in tmp_path.glob("*.png")} == {
+        f"emoji_methods_{name}.png" for name in ("training", "curves", "budgets", "pictures_alpha_0")
+    }
+    assert len(measure(cases, cases, stem, "all of it", workspace, console)) == 4 * 3 * 5
+
+
+def test_a_whole_suite_begins_with_an_empty_table(cases, finished_run, stand_in, tmp_path):
+    stem, workspace, console = tmp_path / "emoji_methods", finished_run.parent, Console(file=io.StringIO())
+    stem.with_suffix(".json").write_text("of an older version")
+    assert len(measure(cases[:1], cases[:1], stem, "all of it", workspace, console)) == 3 * 5
+
+
 def test_more_methods_than_the_palette_has_are_all_drawn(table, tmp_path):
-    trainings, rows = table
+    first, rows = table.trainings[0], table.rows
     many = [f"method {number}" for number in range(15)]
-    trainings = [replace(trainings[0], method=method) for method in many]
+    trainings = [replace(first, method=method) for method in many]
     rows = [replace(row, method=method) for method in many for row in rows[:15] if (method, row.nfe) != ("method 3", 8)]
     for plot in save_plots(trainings, rows, tmp_path / "ablations"):
         assert plot.stat().st_size > 20_000
 
 
-def test_the_mean_curve_ends_with_the_shortest_training(table):
-    training = table[0][0]
-    short = replace(training, curve=Curve(*(values[:50] + 1 for values in astuple(training.curve))))
-    mean = mean_curve([training, short])
-    assert len(mean.steps) == 50
-    np.testing.assert_allclose(mean.student, training.curve.student[:50] + 0.5)
-    np.testing.assert_allclose(mean.gap, training.curve.gap[:50])
-
-
-def test_a_sheet_of_pictures_a_budget_shows_each_methods_own(cases, finished_run, tmp_path):
-    other = tmp_path / "other"
-    shutil.copytree(finished_run.parent.parent / "step", other)
-    arm = other / "evaluation" / "arms" / "student_8.safetensors"
-    white = torch.full_like(load_draws(arm).images, 255)
-    save_draws(arm, Draws(white, 1.0), key="synthetic")
-    run = tmp_path / "other_run"
-    (run / "steps").mkdir(parents=True)
-    write_json(run / "steps" / "evaluate_rewards.json", {"folder": str(other)})
-    sheets = save_sheets(cases, [finished_run, run] * 2, tmp_path / "emoji_methods")
-    assert [sheet.name for sheet in sheets] == [f"emoji_methods_pictures_{steps}.png" for steps in (3, 5, 8)]
-    with Image.open(sheets[-1]) as sheet:  # four columns: both teachers, then the two methods
-        pixels = np.asarray(sheet.convert("L"), dtype=float)
-    columns = np.array_split(pixels[80:], 4, axis=1)
-    assert columns[3].min() > columns[2].min() + 50
+def test_the_mean_training_ends_with_the_shortest(table):
+    whole = table.trainings[0]
+    short = Training("rats", 1, *(values[:5] + 1 for values in astuple(whole)[2:]))
+    mean = mean_training([whole, short])
+    assert len(mean.steps) == 5
+    np.testing.assert_allclose(mean.student, whole.student[:5] + 0.5)
+    np.testing.assert_allclose(mean.gap, whole.gap[:5])
