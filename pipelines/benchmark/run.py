@@ -31,8 +31,7 @@ def run_cases(cases: Sequence[Case], workspace: Path, console: Console) -> Itera
 
 
 def _run_case(case: Case, before: Path | None, workspace: Path, console: Console) -> Path:
-    done = read_json(workspace / DONE) if (workspace / DONE).is_file() else {}
-    keys = step_keys(case.load())
+    keys, done = step_keys(case.load()), _finished(workspace)
     known = workspace / done.get(keys["report"], "")
     if keys["report"] in done and (known / "scorecard.json").is_file():
         console.print(f"unchanged, reused from {known.name}")
@@ -40,8 +39,14 @@ def _run_case(case: Case, before: Path | None, workspace: Path, console: Console
     if before is not None:
         _lend_teacher(before, step_dir("evaluate_rewards", keys["evaluate_rewards"], workspace))
     run = run_pipeline(case.recipe, case.overrides, workspace, console)
-    write_json(workspace / DONE, done | {keys["report"]: run.name})
+    # Read again: another command may have finished a case here meanwhile.
+    write_json(workspace / DONE, _finished(workspace) | {keys["report"]: run.name})
     return run
+
+
+def _finished(workspace: Path) -> dict[str, str]:
+    """Run folders by content key."""
+    return dict(read_json(workspace / DONE)) if (workspace / DONE).is_file() else {}
 
 
 def _lend_teacher(run: Path, evaluation: Path) -> None:

@@ -135,6 +135,21 @@ def test_finished_cases_are_not_run_again_and_the_teachers_pictures_are_lent(cas
     assert load_draws(lent[0], "of another seed") is None
 
 
+def test_two_commands_may_work_in_one_workspace(cases, finished_run, stand_in, monkeypatch):
+    workspace, console = finished_run.parent, Console(file=io.StringIO())
+    played = running.run_pipeline
+
+    def meanwhile(*arguments):
+        monkeypatch.setattr(running, "run_pipeline", played)
+        list(run_cases(cases[1:2], workspace, console))
+        return played(*arguments)
+
+    monkeypatch.setattr(running, "run_pipeline", meanwhile)
+    list(run_cases(cases[:1], workspace, console))
+    list(run_cases(cases[:2], workspace, console))
+    assert len(stand_in) == 2
+
+
 def test_a_row_for_every_case_budget_and_metric(cases, table):
     assert len(table.rows) == 4 * 3 * 5
     first = table.rows[0]
