@@ -32,7 +32,7 @@ lint: $(STAMP) ## ruff, mypy --strict on rats_train, import-linter
 	$(BIN)/lint-imports
 
 test: $(STAMP) lint ## Everything that CI checks, with coverage
-	$(BIN)/python -m pytest -m "not slow and not gpu" --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not gpu" --cov --cov-report=term
 
 test-all: $(STAMP) lint ## The slow checks as well
 	$(BIN)/python -m pytest -m "not gpu" --cov --cov-report=term

@@ -1,0 +1,158 @@
+"""The tables of docs/results.md, from what `rats benchmark` measured.
+
+    python -m benchmarks.comparison
+
+Each suite whose results lie under ``benchmarks/results`` has its part of the page, between two comments.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from pipelines.benchmark.results import over_seeds
+from pipelines.benchmark.rows import Row
+from pipelines.benchmark.suite import Suite, load_suite
+from rats_train.files import atomic_write_text
+
+PAGE: Final = Path(__file__).parents[1] / "docs/results.md"
+RESULTS: Final = Path(__file__).parent / "results"
+_PART: Final = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_JUDGED: Final = {"trained": "trained on", "heldout": "held out", "verifier": "points"}
+
+
+def page(text: str, results: Path = RESULTS) -> str:
+    """The page with its tables as the results have them now."""
+    return _PART.sub(lambda part: part[1] + _tables(part[2], results) + part[3], text)
+
+
+def _tables(name: str, results: Path) -> str:
+    suite = load_suite(name)
+    found = json.loads((results / f"{suite.recipe}_{name}.json").read_text())
+    rows = [Row(**row) for row in found["rows"]]
+    leads = _leads if len(_grouped(rows, "seed")) > 1 else _leads_of_one_seed
+    commits = ", ".join(f"`{commit[:7]}`" for commit in sorted({row.commit or "unknown" for row in rows}))
+    machines = ", ".join(sorted({row.processor for row in rows}))
+    about = (
+        f"`{found['command']}`, with `--only METHOD` for one line of it. {rows[0].n_prompts} prompts; run at {commits} "
+        f"on {machines}. Student minus the teacher on its full schedule:"
+    )
+    return "\n" + "\n\n".join([about, "\n".join(leads(rows)), "\n".join(_prices(rows, suite))]) + "\n\n"
+
+
+def _leads(rows: Sequence[Row]) -> Iterator[str]:
+    """A line for each method and budget: mean over seeds, its interval, and in how many seeds it is above zero."""
+    judged = [same for same in _grouped(rows, "metric").values() if same[0].kind in _JUDGED]
+    yield from _header(["method", "steps", *(_heading(same[0]) for same in judged)])
+    for (method, nfe), own in _grouped(rows, "method", "nfe").items():
+        cells = [_with_interval([row for row in own if row.metric == same[0].metric]) for same in judged]
+        yield _line([f"`{method}`", str(nfe), *cells])
+
+
+def _leads_of_one_seed(rows: Sequence[Row]) -> Iterator[str]:
+    """A line for each method, its budgets side by side."""
+    judged = [same for same in _grouped(rows, "metric").values() if same[0].kind in _JUDGED]
+    yield from _header(["method", *(_heading(same[0], rows) for same in judged)])
+    for (method,), own in _grouped(rows, "method").items():
+        cells = [_by_budget(own, same[0].metric, rows, _only_lead) for same in judged]
+        yield _line([f"`{method}`", *cells])
+
+
+def _prices(rows: Sequence[Row], suite: Suite) -> Iterator[str]:
+    """A line for each method: what it changes, what it pays, and how long it takes, mean over seeds."""
+    paid = [same for same in _grouped(rows, "metric").values() if same[0].kind not in _JUDGED]
+    headings = [_heading(same[0], rows) for same in paid]
+    times = ["training, s", "ahead of its teacher from step", "that is after s", "seeds"]
+    yield from _header(["method", "changes", *headings, *times])
+    for (method,), own in _grouped(rows, "method").items():
+        changes = " ".join(f"`{change}`" for change in suite.methods[str(method)])
+        cells = [_by_budget(own, same[0].metric, rows, _price) for same in paid]
+        seeds = [seed[0] for seed in _grouped(own, "seed").values()]
+        paces = [[getattr(seed, name) for seed in seeds] for name in _PACES]
+        yield _line([f"`{method}`", changes, *cells, *map(_mean, paces), str(len(seeds))])
+
+
+_PACES: Final = ("train_seconds", "steps_to_teacher", "seconds_to_teacher")
+
+
+def _grouped(rows: Sequence[Row], *names: str) -> dict[tuple[object, ...], list[Row]]:
+    """The rows by the values of these fields, in the order in which they come."""
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(getattr(row, name) for name in names), []).append(row)
+    return groups
+
+
+def _by_budget(own: Sequence[Row], metric: str, rows: Sequence[Row], show: Callable[[Sequence[Row]], str]) -> str:
+    """One metric of a method at every budget of the table; a dash where the method has none."""
+    found = _grouped([row for row in own if row.metric == metric], "nfe")
+    return " / ".join(show(found[nfe,]) if (nfe,) in found else "–" for nfe in _budgets(rows))
+
+
+def _lead(row: Row) -> float:
+    return row.value - row.teacher_50
+
+
+def _with_interval(rows: Sequence[Row]) -> str:
+    """The mean lead over seeds; a single seed has the interval over its prompts."""
+    mean, interval = over_seeds([_lead(row) for row in rows])
+    low, high = (_signed(rows[0], end) for end in (interval if len(rows) > 1 else rows[0].ci95))
+    above = sum(_lead(row) > 0 for row in rows)
+    return f"{_signed(rows[0], mean)} [{low}, {high}], {above} of {len(rows)}"
+
+
+def _only_lead(rows: Sequence[Row]) -> str:
+    (row,) = rows
+    return _signed(row, _lead(row))
+
+
+def _price(rows: Sequence[Row]) -> str:
+    """Decibels of likeness, or the teacher's share of diversity that is left in percent; mean over seeds."""
+    if rows[0].kind == "realism":
+        return f"{np.mean([_lead(row) for row in rows]):+.1f}"
+    return f"{100 * np.mean([row.value / row.teacher_50 for row in rows]):.0f}"
+
+
+def _signed(row: Row, lead: float) -> str:
+    """Percentage points of the verifier, or a reward without its leading zero."""
+    return f"{100 * lead:+.1f}" if row.kind == "verifier" else re.sub(r"^([+-])0", r"\1", f"{lead:+.3f}")
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    """The mean of what is known; where something is not, of how many."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "never"
+    return f"{np.mean(known):.0f}" + (f" ({len(known)} of {len(values)})" if len(known) < len(values) else "")
+
+
+def _heading(row: Row, rows: Sequence[Row] = ()) -> str:
+    """What a column holds; where it holds several budgets of ``rows``, which."""
+    units = {"realism": ", dB", "diversity": ", % of the teacher's"}
+    unit = units.get(row.kind) or f", {_JUDGED[row.kind]}"
+    budgets = f", at {' / '.join(map(str, _budgets(rows)))} steps" if rows else ""
+    return row.metric.replace("_", " ") + unit + budgets
+
+
+def _budgets(rows: Sequence[Row]) -> list[int]:
+    return sorted({row.nfe for row in rows})
+
+
+def _header(names: Sequence[str]) -> list[str]:
+    return [_line(names), _line(["---"] * len(names))]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Bring docs/results.md up to date."""
+    atomic_write_text(PAGE, page(PAGE.read_text()))
+
+
+if __name__ == "__main__":
+    main()
