@@ -46,7 +46,7 @@ def measure(
         results.write(command)
         save_plots(results.trainings, results.rows, stem)
         if case.seed == cases[0].seed:
-            _save_pictures(run, stem.with_name(f"{stem.name}_pictures_{case.method}.png"))
+            _save_pictures(run, stem.with_name(f"{stem.name}_pictures_{case.method}.webp"))
     return results.rows
 
 

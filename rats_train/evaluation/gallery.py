@@ -95,10 +95,10 @@ def _read_rows(folder: Path, scores: Scores, rows: Sequence[int]) -> list[Exhibi
 
 
 def save_grid(exhibits: list[Exhibit], path: Path, tile: int = 160) -> None:
-    """All exhibits as one captioned PNG with tiles of ``tile`` pixels."""
+    """All exhibits as one captioned picture, in the format of its suffix, with tiles of ``tile`` pixels."""
     titles = [f"{one.role} {one.steps}" for one in exhibits[0].tiles]
     rows = [GridRow(one.prompt, [to_picture(part.image, tile) for part in one.tiles]) for one in exhibits]
-    draw_grid(titles, rows).save(path, "PNG", optimize=True)
+    draw_grid(titles, rows).save(path, optimize=True)
 
 
 def _correct(scores: Scores, arm: str, row: int) -> bool | None:
