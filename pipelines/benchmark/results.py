@@ -107,7 +107,8 @@ def over_seeds(values: Sequence[float]) -> tuple[float, Interval]:
 def summary_table(rows: Sequence[Row]) -> Table:
     """Lead over the full teacher, mean over seeds: a row for each method and budget, a column for each metric."""
     metrics = list(dict.fromkeys(row.metric for row in rows))
-    table = Table("method", "steps", *metrics, title="student minus 50-step teacher, mean over seeds", box=None)
+    columns = [metric.replace("_", " ") for metric in metrics]
+    table = Table("method", "steps", *columns, title="student minus 50-step teacher, mean over seeds", box=None)
     for method, nfe in dict.fromkeys((row.method, row.nfe) for row in rows):
         cells = []
         for metric in metrics:
