@@ -33,12 +33,14 @@ def measure(
         The rows of the table.
 
     Raises:
-        UserError: a mistake in a recipe, or the files that stand at ``stem`` are not those of a benchmark.
+        UserError: a mistake in a recipe, or the files that stand at ``stem`` are not those of a benchmark, or hold a
+            seed that none of ``cases`` has.
         RetryableError, StepFailedError: as `pipelines.local.run_pipeline`.
     """
     others = [case for case in cases if case not in chosen]
     digests = {case.key: recipe_digest(resolve(case.load(), workspace.resolve())) for case in others}
-    results = Results.read(stem, digests) if others else Results(stem)
+    seeds = 1 + max(case.seed for case in cases)
+    results = Results.read(stem, digests, seeds) if others else Results(stem)
     for case, run in run_cases(chosen, workspace, console):
         training, pace = read_training(case.method, case.seed, run)
         results[case.key] = Measured(list(case_rows(case, run, pace)), training)

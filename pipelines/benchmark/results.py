@@ -42,11 +42,11 @@ class Results(dict[tuple[str, int], Measured]):
         self._table, self._trainings = stem.with_suffix(".json"), stem.with_name(f"{stem.name}_training.csv")
 
     @classmethod
-    def read(cls, stem: Path, digests: Mapping[tuple[str, int], str]) -> Self:
+    def read(cls, stem: Path, digests: Mapping[tuple[str, int], str], seeds: int) -> Self:
         """What the files hold of the cases whose recipes still have these digests; nothing where there are no files.
 
         Raises:
-            UserError: the files are not those of a benchmark.
+            UserError: the files are not those of a benchmark, or hold more than so many ``seeds``.
         """
         results = cls(stem)
         if not results._table.is_file():
@@ -55,6 +55,8 @@ class Results(dict[tuple[str, int], Measured]):
             trainings = _read_trainings(results._trainings)
             rows = [Row(**row) for row in json.loads(results._table.read_text())["rows"]]
             for key, own in groupby(rows, lambda row: (row.method, row.seed)):
+                if key[1] >= seeds:
+                    raise UserError(f"{results._table} holds seed {key[1]}: ask for --seeds {key[1] + 1} to keep it.")
                 case = Measured(list(own), trainings[key])
                 if digests.get(key) == case.rows[0].recipe_digest:
                     results[key] = case

@@ -214,7 +214,7 @@ def test_table_plots_and_summary_are_written(table, tmp_path):
 def test_a_table_is_read_as_it_was_written(table, tmp_path):
     stem = tmp_path / "emoji_methods"
     table.write("rats benchmark methods --seeds 2")
-    again = Results.read(stem, dict.fromkeys(table, "of the recipe"))
+    again = Results.read(stem, dict.fromkeys(table, "of the recipe"), 2)
     assert list(again) == list(table)
     assert [json.dumps(asdict(row)) for row in again.rows] == [json.dumps(asdict(row)) for row in table.rows]
     for found, made in zip(again.trainings, table.trainings, strict=True):
@@ -225,7 +225,7 @@ def test_a_table_is_read_as_it_was_written(table, tmp_path):
 
 def test_what_does_not_belong_to_the_suite_any_more_is_dropped_from_the_table(table, tmp_path):
     table.write("rats benchmark methods --seeds 2")
-    kept = Results.read(tmp_path / "emoji_methods", {("rats", 1): "of the recipe", ("alpha_0", 0): "of another"})
+    kept = Results.read(tmp_path / "emoji_methods", {("rats", 1): "of the recipe", ("alpha_0", 0): "of another"}, 2)
     assert list(kept) == [("rats", 1)]
 
 
@@ -237,7 +237,13 @@ def test_what_is_no_table_is_not_added_to(table, tmp_path, damage):
     else:
         (tmp_path / "emoji_methods.json").write_text(damage)
     with pytest.raises(UserError, match=r"emoji_methods\.json .*no table of a benchmark.*delete them, or name another"):
-        Results.read(tmp_path / "emoji_methods", {})
+        Results.read(tmp_path / "emoji_methods", {}, 2)
+
+
+def test_a_seed_that_was_measured_is_not_dropped_silently(table, tmp_path):
+    table.write("rats benchmark methods --seeds 2")
+    with pytest.raises(UserError, match=r"emoji_methods\.json holds seed 1: ask for --seeds 2 to keep it"):
+        Results.read(tmp_path / "emoji_methods", {}, 1)
 
 
 def test_the_table_grows_case_by_case_and_keeps_those_that_are_not_run(cases, finished_run, stand_in, tmp_path):
