@@ -68,9 +68,9 @@ def tiny_recipe(tiny_pipeline_dir: Path, tiny_reward_dir: Path, tmp_path_factory
 
 
 @pytest.fixture
-def resolved(tiny_recipe: Path) -> dsl.Artifact:
-    """The recipe as the artifact that the prepare step hands on."""
-    return dsl.Artifact(uri=str(tiny_recipe))
+def resolved(tiny_recipe: Path, tmp_path: Path) -> dsl.Artifact:
+    """The recipe as the artifact that the prepare step hands on, a copy that a test may change."""
+    return dsl.Artifact(uri=str(shutil.copy(tiny_recipe, tmp_path / "resolved.yaml")))
 
 
 @pytest.fixture(scope="session")

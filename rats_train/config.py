@@ -156,6 +156,11 @@ class Recipe(Section):
         return self.teacher.guidance_scale if self.guidance_is_input else 1.0
 
     @property
+    def stored_rollouts(self) -> int:
+        """Rollouts of the teacher in the store: none where it is rolled out anew in every training step."""
+        return 0 if self.teacher.source == "ema" else self.trajectories.count
+
+    @property
     def trajectory_seed(self) -> int:
         """What the prompts and noise of the rollouts are derived from."""
         return self.seed if self.trajectories.seed is None else self.trajectories.seed

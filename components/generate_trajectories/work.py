@@ -13,7 +13,8 @@ def draw_part(recipe_path: Path, latents_key: str, span: str, folder: Path, prog
     """Fill ``folder/store`` with the shards of a span and their scores.
 
     They are made in a folder that all spans and all rewards share for the same ``latents_key``, so that an interrupted
-    attempt, one that dealt the shards out otherwise, or one with other rewards, left what it finished.
+    attempt, one that dealt the shards out otherwise, or one with other rewards, left what it finished. A recipe whose
+    teacher learns with its student stores none.
     """
     limit_threads()
     from components.shared.reward_files import fetch_rewards
@@ -30,6 +31,9 @@ def draw_part(recipe_path: Path, latents_key: str, span: str, folder: Path, prog
     for name in (*files, *map(note_file, files)):
         publish(made / name, folder / "store" / name)
     plan.write(folder / "store")
+    if not shards:
+        write_summary(folder, "# No rollouts: teacher.source is ema, which rolls out in training", {})
+        return
     scores = read_rewards(made, plan.rewards, shards)
     means = {reward_column(name): float(values.mean()) for name, values in scores.items()}
     text = f"# {len(next(iter(scores.values())))} rollouts of {recipe.teacher.steps} steps"

@@ -33,7 +33,7 @@ def count_evaluations(recipe: Recipe) -> dict[str, float]:
     rollout = full * guided
     few = sum(steps * (1 + guided + (guided > 1)) for steps in budgets)
     return {
-        "generate_trajectories": float(recipe.trajectories.count * rollout),
+        "generate_trajectories": float(recipe.stored_rollouts * rollout),
         "train_student": _training_rows(recipe) * row_cost(recipe).evaluations
         + _watched_images(recipe) * watched_budget(budgets),
         "evaluate_rewards": float(images * (few + full + rollout)),
@@ -49,7 +49,7 @@ def count_pictures(recipe: Recipe) -> dict[str, float]:
     guided = recipe.teacher_evaluations > 1
     arms = len(recipe.student.steps) * (2 + guided) + 2
     return {
-        "generate_trajectories": float(recipe.trajectories.count),
+        "generate_trajectories": float(recipe.stored_rollouts),
         "train_student": float(_training_rows(recipe) * row_cost(recipe).pictures + _watched_images(recipe)),
         "evaluate_rewards": float(recipe.evaluation.count * recipe.evaluation.images_per_prompt * arms),
     }

@@ -44,7 +44,7 @@ def plan(recipe: Recipe, workspace: Path) -> RenderableType:
     (all_shards,) = deal_shards(recipe, 1)
     folders = keys | {"generate_trajectories": f"{keys['generate_trajectories']}-{all_shards}"}
     ahead = forecast(recipe)
-    drawn = _all_drawn(step_dir(LATENTS, keys[LATENTS], workspace), all_shards)
+    drawn = recipe.stored_rollouts > 0 and _all_drawn(step_dir(LATENTS, keys[LATENTS], workspace), all_shards)
     seconds = {**ahead.seconds, **({"generate_trajectories": ahead.scoring_seconds} if drawn else {})}
     table = Table("step", "after", "content key", "work", box=None)
     table.columns[0].no_wrap = True

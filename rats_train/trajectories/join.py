@@ -36,7 +36,7 @@ def join(recipe: Recipe, parts: Sequence[str | Path], out: str | Path) -> Path:
         entries.append(entry)
         rewards.append(read_rewards(folder, plan.rewards, [shard]))
     manifest = replace(plan, shards=tuple(entries))
-    columns = {name: np.concatenate([part[name] for part in rewards]) for name in plan.rewards}
+    columns = {name: _concatenate([part[name] for part in rewards]) for name in plan.rewards}
     index = _write_index(manifest, PromptSource(recipe), columns, out)
     replace(manifest, index=index, complete=True).write(out)
     return out
@@ -99,4 +99,9 @@ def read_rewards(folder: Path, rewards: Mapping[str, str], shards: Sequence[int]
                 "again, it replaces what is damaged."
             )
     parts = [safe_open(folder / file, "np") for file in files]
-    return {name: np.concatenate([part.get_tensor(name) for part in parts]) for name in rewards}
+    return {name: _concatenate([part.get_tensor(name) for part in parts]) for name in rewards}
+
+
+def _concatenate(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The parts after one another; nothing of no parts, as a store without rollouts has."""
+    return np.concatenate([np.empty(0, np.float32), *parts])

@@ -81,7 +81,7 @@ def planned_manifest(recipe: Recipe) -> Manifest:
         },
         prompts_digest=prompts.digest,
         seed=recipe.trajectory_seed,
-        count=wanted.count,
+        count=recipe.stored_rollouts,
         shard_size=wanted.shard_size,
         rewards={spec.name: reward_digest(spec) for spec in recipe.rewards.train},
     )

@@ -19,6 +19,8 @@ from rats_train.errors import UserError
 from rats_train.files import read_json, sha256_json, write_json
 from rats_train.trajectories.files import FileEntry
 
+NO_SHARDS = "none"
+"""The span of a store that holds nothing."""
 _SPAN = re.compile(r"(\d+)-(\d+)")
 
 
@@ -36,22 +38,29 @@ def chunks(rows: range, size: int) -> Iterator[range]:
 def deal_shards(recipe: Recipe, tasks: int) -> list[str]:
     """Every shard of the recipe's store, in at most ``tasks`` spans of nearly equal length: ``["0-3", "4-7"]``.
 
+    A recipe without stored rollouts gets one span, `NO_SHARDS`: a task that draws nothing costs less than a pipeline
+    of another shape.
+
     Raises:
         UserError: ``tasks`` is below 1.
     """
     if tasks < 1:
         raise UserError(f"{tasks} tasks cannot draw trajectories: name 1 or more.")
-    count = len(shard_rows(recipe.trajectories.count, recipe.trajectories.shard_size))
+    count = len(shard_rows(recipe.stored_rollouts, recipe.trajectories.shard_size))
+    if not count:
+        return [NO_SHARDS]
     ends = [count * task // min(tasks, count) for task in range(min(tasks, count) + 1)]
     return [f"{first}-{end - 1}" for first, end in pairwise(ends)]
 
 
 def read_span(span: str) -> range:
-    """The shards of a span such as ``4-7``, its ends included.
+    """The shards of a span such as ``4-7``, its ends included; of `NO_SHARDS`, none.
 
     Raises:
-        UserError: it is none.
+        UserError: it is no span.
     """
+    if span == NO_SHARDS:
+        return range(0)
     found = _SPAN.fullmatch(span)
     if found is None:
         raise UserError(f"{span!r} names no shards: write the first and the last, such as 4-7.")

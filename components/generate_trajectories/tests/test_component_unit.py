@@ -73,6 +73,17 @@ def test_other_rewards_score_what_is_drawn(resolved, output, tmp_path):
     assert list(joined.batch([0]).rewards) == ["scaled"]
 
 
+def test_for_a_teacher_that_learns_with_its_student_it_stores_nothing(resolved, output, tmp_path):
+    values = load_recipe(resolved.path).model_dump(mode="json")
+    values["teacher"]["source"] = "ema"
+    Path(resolved.path).write_text(yaml.safe_dump(values))
+    store, summary, metrics = run(resolved, output, "none")
+    assert len(TrajectoryStore(join(load_recipe(resolved.path), [store.path], tmp_path / "joined"))) == 0
+    assert not list(step_dir(LATENTS, "drawn").glob("shard-*"))
+    assert "No rollouts: teacher.source is ema" in Path(summary.path).read_text()
+    assert metrics.metadata == {}
+
+
 PROGRAM = """
 import sys
 from kfp import dsl

@@ -5,6 +5,7 @@ import pytest
 from kfp import dsl
 
 from components.smoke_test.component import smoke_test
+from components.smoke_test.work import TOLERANCE
 from serving.packaging.student import package_student
 
 
@@ -24,7 +25,7 @@ def run(repo, student, output):
 def test_the_real_server_draws_what_stock_diffusers_draws(repo, tiny_student, output):
     served, page, metrics = run(repo, tiny_student, output)
     assert served["prompt"] == "two owls"
-    assert metrics.metadata["largest_difference"] == 0
+    assert metrics.metadata["largest_difference"] <= TOLERANCE
     assert metrics.metadata["seconds_at_2_steps"] > 0
     assert Path(page.path).read_text().count("data:image/png") == 2
 

@@ -48,6 +48,7 @@ def test_an_online_teacher_costs_its_rollouts(recipe):
     stored, online = (count_evaluations(recipe(f"teacher.source={kind}")) for kind in ("store", "ema"))
     draws = recipe().training.steps * recipe().training.batch_size
     assert online["train_student"] - stored["train_student"] == pytest.approx(draws * 50 * 2)
+    assert online["generate_trajectories"] == 0
 
 
 @pytest.mark.parametrize(

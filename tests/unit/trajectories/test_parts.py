@@ -28,6 +28,15 @@ def test_every_shard_is_dealt_once(recipe: Recipe, count: int, tasks: int, spans
     assert [shard for span in dealt for shard in read_span(span)] == list(range(-(-count // 4)))
 
 
+def test_a_teacher_that_is_rolled_out_in_training_is_dealt_no_shard(recipe: Recipe, tmp_path: Path) -> None:
+    online = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"source": "ema"})})
+    assert deal_shards(online, 3) == ["none"]
+    assert list(read_span("none")) == []
+    store = generate(online, tmp_path)
+    assert len(TrajectoryStore(store)) == 0
+    assert not list(store.glob("shard-*"))
+
+
 def test_parts_drawn_apart_and_given_in_any_order_make_the_same_store(recipe: Recipe, tmp_path: Path) -> None:
     whole = generate(recipe, tmp_path / "whole")
     first, second = tmp_path / "first", tmp_path / "second"
