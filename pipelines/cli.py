@@ -295,7 +295,7 @@ def benchmark(
     seeds: Annotated[int, typer.Option(help="How many seeds to train each method with.", min=1)] = 5,
     only: Annotated[
         list[str] | None,
-        typer.Option(metavar="METHOD[:SEED]", help="Run these alone, and keep what the table has of the others."),
+        typer.Option(metavar="METHOD[:SEED]", help="Run these alone; the table keeps what it has of the others."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the table and the plots.")] = Path("benchmarks/results"),
     workspace: Workspace = RUNS,

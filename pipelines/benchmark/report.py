@@ -27,7 +27,7 @@ def measure(
 ) -> list[Row]:
     """Run the ``chosen`` ones of a suite's cases and write everything that begins with ``stem``, after each of them.
 
-    Of the others the table keeps what it has, as long as their recipes are what they were.
+    Of those that are not run, or not yet, the table keeps what it has, as long as their recipes are what they were.
 
     Returns:
         The rows of the table.
@@ -37,10 +37,8 @@ def measure(
             seed that none of ``cases`` has.
         RetryableError, StepFailedError: as `pipelines.local.run_pipeline`.
     """
-    others = [case for case in cases if case not in chosen]
-    digests = {case.key: recipe_digest(resolve(case.load(), workspace.resolve())) for case in others}
-    seeds = 1 + max(case.seed for case in cases)
-    results = Results.read(stem, digests, seeds) if others else Results(stem)
+    digests = {case.key: recipe_digest(resolve(case.load(), workspace.resolve())) for case in cases}
+    results = Results.read(stem, digests, seeds=1 + max(case.seed for case in cases))
     for case, run in run_cases(chosen, workspace, console):
         training, pace = read_training(case.method, case.seed, run)
         results[case.key] = Measured(list(case_rows(case, run, pace)), training)

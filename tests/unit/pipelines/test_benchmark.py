@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from pipelines.benchmark import report
 from pipelines.benchmark import run as running
 from pipelines.benchmark.plots import mean_training, save_plots
 from pipelines.benchmark.report import measure
@@ -261,10 +262,24 @@ def test_the_table_grows_case_by_case_and_keeps_those_that_are_not_run(cases, fi
     assert len(measure(cases, cases, stem, "all of it", workspace, console)) == 4 * 3 * 5
 
 
-def test_a_whole_suite_begins_with_an_empty_table(cases, finished_run, stand_in, tmp_path):
-    stem, workspace, console = tmp_path / "emoji_methods", finished_run.parent, Console(file=io.StringIO())
-    stem.with_suffix(".json").write_text("of an older version")
-    assert len(measure(cases[:1], cases[:1], stem, "all of it", workspace, console)) == 3 * 5
+def test_a_suite_that_is_stopped_leaves_the_rows_that_it_did_not_come_to(cases, finished_run, stand_in, monkeypatch):
+    workspace, console = finished_run.parent, Console(file=io.StringIO())
+    stem = workspace / "emoji_methods"
+    measure(cases, cases, stem, "all of it", workspace, console)
+
+    def stopped(chosen, *arguments):
+        yield chosen[0], finished_run
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(report, "run_cases", stopped)
+    write_json(finished_run / "run.json", read_json(finished_run / "run.json") | {"commit": "of today"})
+    with pytest.raises(KeyboardInterrupt):
+        measure(cases, cases, stem, "all of it", workspace, console)
+    rows = read_json(stem.with_suffix(".json"))["rows"]
+    assert {(row["method"], row["seed"], row["commit"]) for row in rows} == {
+        ("rats", 0, "of today"),
+        *((method, seed, "of the run") for method, seed in (("rats", 1), ("alpha_0", 0), ("alpha_0", 1))),
+    }
 
 
 def test_more_methods_than_the_palette_has_are_all_drawn(table, tmp_path):
