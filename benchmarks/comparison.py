@@ -65,14 +65,16 @@ def _prices(rows: Sequence[Row], suite: Suite) -> Iterator[str]:
     """A line for each method: what it changes, what it pays, and how long it takes, mean over seeds."""
     paid = [same for same in _grouped(rows, "metric").values() if same[0].kind not in _JUDGED]
     headings = [_heading(same[0], rows) for same in paid]
-    times = ["training, s", "ahead of its teacher from step", "that is after s", "seeds"]
+    times = ["training, s", "GiB", "ahead of its teacher from step", "that is after s", "seeds"]
     yield from _header(["method", "changes", *headings, *times])
     for (method,), own in _grouped(rows, "method").items():
         changes = " ".join(f"`{change}`" for change in suite.methods[str(method)])
         cells = [_by_budget(own, same[0].metric, rows, _price) for same in paid]
         seeds = [seed[0] for seed in _grouped(own, "seed").values()]
-        paces = [[getattr(seed, name) for seed in seeds] for name in _PACES]
-        yield _line([f"`{method}`", changes, *cells, *map(_mean, paces), str(len(seeds))])
+        memory = [seed.train_memory / 2**30 for seed in seeds if seed.train_memory]
+        gibibytes = f"{np.mean(memory):.1f}" if memory else "–"
+        seconds, *crossing = (_mean([getattr(seed, name) for seed in seeds]) for name in _PACES)
+        yield _line([f"`{method}`", changes, *cells, seconds, gibibytes, *crossing, str(len(seeds))])
 
 
 _PACES: Final = ("train_seconds", "steps_to_teacher", "seconds_to_teacher")

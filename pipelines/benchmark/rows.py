@@ -19,8 +19,7 @@ class Row:
         value: the metric's mean over all images (diversity: over all prompts).
         teacher_50: the same of the guided teacher on its full schedule; ``teacher_same_nfe`` at as many steps.
         ci95: 95 % interval of ``value - teacher_50`` over prompts; ``ci95_same_nfe`` likewise.
-        train_seconds: wall time of all training steps.
-        seconds_to_teacher: of those until the smoothed reward of the student stays above its teacher's; None: never.
+        train_seconds: with ``seconds_to_teacher``, ``steps_to_teacher`` and ``train_memory`` as in `Pace`.
         commit: the source that ran this case; ``processor``: what it ran on. Seconds of two machines do not compare.
     """
 
@@ -41,6 +40,7 @@ class Row:
     recipe_digest: str
     commit: str | None
     processor: str
+    train_memory: int | None = None
 
 
 def case_rows(case: Case, run: Path, pace: Pace) -> Iterator[Row]:

@@ -10,6 +10,7 @@ import numpy as np
 from pipelines.runs import step_folder
 from rats_train.evaluation.bootstrap import Values
 from rats_train.evaluation.curves import crossing, read_curve, smooth
+from rats_train.files import read_json
 
 EVERY: Final = 10
 """One point is kept of so many: they are means of twice as many steps."""
@@ -34,17 +35,25 @@ class Training:
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of all steps of a training, and the step and seconds from which the student's smoothed reward stays above
-    its teacher's (None: it does not)."""
+    """What a training took.
+
+    Attributes:
+        train_seconds: wall time of all its steps.
+        seconds_to_teacher: of those until the smoothed reward of the student stays above its teacher's, and
+            ``steps_to_teacher`` likewise; None: never.
+        train_memory: bytes of the process that had most; None: not recorded.
+    """
 
     train_seconds: float
     seconds_to_teacher: float | None
     steps_to_teacher: int | None
+    train_memory: int | None
 
 
 def read_training(method: str, seed: int, run: Path) -> tuple[Training, Pace]:
     """The training of a finished run, and how long it took."""
-    metrics = step_folder(run, "train_student") / "log" / "metrics.jsonl"
+    log = step_folder(run, "train_student") / "log"
+    metrics = log / "metrics.jsonl"
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     passed = np.cumsum([line["seconds"] for line in lines])
     at_step = dict(zip((line["step"] for line in lines), passed, strict=True))
@@ -56,6 +65,7 @@ def read_training(method: str, seed: int, run: Path) -> tuple[Training, Pace]:
         train_seconds=round(float(passed[-1]), 1),
         seconds_to_teacher=None if crossed is None else round(float(at_step[crossed]), 1),
         steps_to_teacher=crossed,
+        train_memory=read_json(log / "result.json").get("peak_memory"),
     )
     kept = np.unique([*range(0, len(seconds), EVERY), len(seconds) - 1])
     series = (curve.steps, seconds, smooth(curve.student), smooth(curve.teacher))

@@ -34,9 +34,13 @@ class Ranks:
 
     def any(self, flag: bool) -> bool:
         """Whether any rank says so; all ranks must ask."""
-        shared = torch.tensor(float(flag), device=self.device)
+        return bool(self.most(flag))
+
+    def most(self, value: float) -> float:
+        """The greatest of the ranks' values; all ranks must ask."""
+        shared = torch.tensor(value, dtype=torch.float64, device=self.device)
         dist.all_reduce(shared, op=dist.ReduceOp.MAX)
-        return bool(shared.item())
+        return shared.item()
 
     def mean(self, value: Tensor) -> float:
         """The mean over the ranks of a scalar."""

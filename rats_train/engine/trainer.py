@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rats_train.config import Recipe, recipe_digest
+from rats_train.devices import peak_memory
 from rats_train.engine.checkpoints import Checkpoints, full_disk_explained
 from rats_train.engine.guards import Guards
 from rats_train.engine.identity import Identity
@@ -196,10 +197,10 @@ class Trainer:
 
     def _finish(self, resumed: int) -> None:
         """Write the student of the best look, then the result: whoever finds a result finds a whole student."""
-        weights = self._roles.weights(SERVED)
-        self._ranks.from_first(lambda: self._export(weights, resumed))
+        weights, peak = self._roles.weights(SERVED), self._ranks.most(peak_memory(self._ranks.device))
+        self._ranks.from_first(lambda: self._export(weights, self._summary(resumed, int(peak))))
 
-    def _export(self, weights: dict[str, Tensor], resumed: int) -> None:
+    def _export(self, weights: dict[str, Tensor], summary: dict[str, Any]) -> None:
         student, best = self._recipe.student, self._guards.best
         if best is not None:
             weights = self._guards.best_weights(best.step)
@@ -213,21 +214,25 @@ class Trainer:
                 guidance_scale=self._recipe.student_guidance_scale,
                 lora=self._roles.lora(weights),
             )
-        steps = read_lines(self._out / METRICS)
-        result = {
+        write_json(self._out / RESULT, summary)
+        self._guards.finish()
+
+    def _summary(self, resumed: int, peak: int) -> dict[str, Any]:
+        steps, best = read_lines(self._out / METRICS), self._guards.best
+        return {
             "key": self._identity.run,
             "final_loss": next(line["loss"] for line in reversed(steps) if "loss" in line),
             "steps": len(steps),
             "stopped_early": len(steps) < self._recipe.training.steps,
             "exported_step": len(steps) if best is None else best.step,
             "seconds": round(sum(line["seconds"] for line in steps), 1),
+            # Of the process that ended it, on the rank that had most.
+            "peak_memory": peak,
             "world_size": self._ranks.size,
             "resumed_from": resumed or None,
             "recipe_digest": recipe_digest(self._recipe),
             "versions": package_versions(),
         }
-        write_json(self._out / RESULT, result)
-        self._guards.finish()
 
 
 def _open_store(store: Path | None, identity: Identity) -> TrajectoryStore:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import resource
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -84,6 +85,7 @@ def test_progress_result_and_previews_tell_how_it_went(out: Path, tiny_recipe: R
     assert (result["steps"], result["world_size"], result["resumed_from"]) == (6, 1, None)
     assert result["recipe_digest"] == recipe_digest(tiny_recipe)
     assert result["versions"]["deepspeed"]
+    assert 2**27 < result["peak_memory"] <= resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     previews = sorted((out / "previews").iterdir())
     assert [path.name for path in previews] == [f"step-{step:04d}.png" for step in (0, 2, 4, 6)]
     assert Image.open(previews[0]).tobytes() != Image.open(previews[-1]).tobytes()

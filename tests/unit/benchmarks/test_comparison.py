@@ -12,13 +12,14 @@ TEACHER = {"reward_a": 0.85, "reward_b": 0.80, "all_correct": 0.9, "scene_likene
 KINDS = dict(zip(TEACHER, ("trained", "heldout", "verifier", "realism", "diversity"), strict=True))
 
 
-def rows_of(method, seed, lead, budgets=(3, 5), crossed=100):
+def rows_of(method, seed, lead, budgets=(3, 5), crossed=100, memory=None):
     return [
         Row(
             method=method, seed=seed, nfe=nfe, metric=metric, kind=KINDS[metric], value=teacher + lead,
             teacher_50=teacher, teacher_same_nfe=0.7, n_prompts=256, ci95=(lead - 0.5, lead + 0.5),
             ci95_same_nfe=(0.0, 1.0), train_seconds=400.0 + seed, seconds_to_teacher=crossed and crossed * 1.5,
             steps_to_teacher=crossed, recipe_digest="0" * 12, commit="0123456789", processor="an abacus",
+            train_memory=memory,
         )
         for nfe in budgets
         for metric, teacher in TEACHER.items()
@@ -78,11 +79,11 @@ def test_one_seed_has_its_budgets_side_by_side_and_a_dash_where_it_has_none(tabl
 
 def test_what_a_method_pays_and_how_long_it_takes(table):
     lines = table(
-        rows_of("rats", 0, -0.04),
+        rows_of("rats", 0, -0.04, memory=3 * 2**29),
         rows_of("rats", 1, -0.04, crossed=None),
         rows_of("tau_0.2", 0, 0.0, crossed=None),
     )
     rats, tau = lines[-2:]
-    assert rats[2:] == ["-0.0 / -0.0", "75 / 75", "400", "100 (1 of 2)", "150 (1 of 2)", "2"]
+    assert rats[2:] == ["-0.0 / -0.0", "75 / 75", "400", "1.5", "100 (1 of 2)", "150 (1 of 2)", "2"]
     assert tau[:2] == ["`tau_0.2`", "`method.tau=0.2`"]
-    assert tau[-4:] == ["400", "never", "never", "1"]
+    assert tau[-5:] == ["400", "–", "never", "never", "1"]

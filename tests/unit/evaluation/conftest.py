@@ -169,7 +169,9 @@ def training_dir(tmp_path) -> Path:
     folder = tmp_path / "training"
     folder.mkdir()
     (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    (folder / "result.json").write_text(json.dumps({"steps": 300, "seconds": 150.0}))
+    (folder / "result.json").write_text(
+        json.dumps({"steps": 300, "seconds": 150.0, "peak_memory": 3 * 2**29, "world_size": 1})
+    )
     return folder
 
 

@@ -93,6 +93,7 @@ def test_report_shows_watch_alarms_and_where_the_teacher_leads(write, guarded_di
     page = Page(path.read_text())
     words = " ".join(page.words)
     for piece in (
+        "0.5 s a step, with at most 1.5 GiB of memory.",
         "Exported are the weights of step 200",
         "dead gate, step 150",
         "Raise method.tau.",

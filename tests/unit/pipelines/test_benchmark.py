@@ -47,7 +47,8 @@ def finished_run(tmp_path, evaluation_dir, training_dir):  # noqa: F811
     (run / "steps").mkdir(parents=True)
     (run / "scorecard.json").write_bytes((evaluation_dir / "scorecard.json").read_bytes())
     (training_dir / "log").mkdir()
-    (training_dir / "metrics.jsonl").rename(training_dir / "log" / "metrics.jsonl")
+    for name in ("metrics.jsonl", "result.json"):
+        (training_dir / name).rename(training_dir / "log" / name)
     write_json(run / "run.json", {"commit": "of the run", "recipe_digest": "of the recipe"})
     write_json(run / "steps" / "train_student.json", {"folder": str(training_dir)})
     write_json(run / "steps" / "evaluate_rewards.json", {"folder": str(evaluation_dir / "step")})
@@ -184,6 +185,7 @@ def test_a_student_that_learns_in_some_steps_only_is_timed_by_all_of_them(finish
     assert training.seconds == pytest.approx(0.5 * training.steps)
     assert pace.seconds_to_teacher == pytest.approx(0.5 * pace.steps_to_teacher)
     assert pace.train_seconds == pytest.approx(150.0)
+    assert pace.train_memory == 3 * 2**29
     assert all(plot.is_file() for plot in save_plots([training], table.rows, tmp_path / "resting"))
 
 
