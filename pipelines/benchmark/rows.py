@@ -19,7 +19,8 @@ class Row:
         value: the metric's mean over all images (diversity: over all prompts).
         teacher_50: the same of the guided teacher on its full schedule; ``teacher_same_nfe`` at as many steps.
         ci95: 95 % interval of ``value - teacher_50`` over prompts; ``ci95_same_nfe`` likewise.
-        train_seconds: with ``seconds_to_teacher``, ``steps_to_teacher`` and ``train_memory`` as in `Pace`.
+        train_seconds: with ``seconds_to_teacher``, ``steps_to_teacher`` and ``train_memory`` as in `Pace`; the last is
+            None where it was measured before it was recorded.
         commit: the source that ran this case; ``processor``: what it ran on. Seconds of two machines do not compare.
     """
 

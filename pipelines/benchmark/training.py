@@ -41,13 +41,13 @@ class Pace:
         train_seconds: wall time of all its steps.
         seconds_to_teacher: of those until the smoothed reward of the student stays above its teacher's, and
             ``steps_to_teacher`` likewise; None: never.
-        train_memory: bytes of the process that had most; None: not recorded.
+        train_memory: bytes of the process that had most.
     """
 
     train_seconds: float
     seconds_to_teacher: float | None
     steps_to_teacher: int | None
-    train_memory: int | None
+    train_memory: int
 
 
 def read_training(method: str, seed: int, run: Path) -> tuple[Training, Pace]:
@@ -65,7 +65,7 @@ def read_training(method: str, seed: int, run: Path) -> tuple[Training, Pace]:
         train_seconds=round(float(passed[-1]), 1),
         seconds_to_teacher=None if crossed is None else round(float(at_step[crossed]), 1),
         steps_to_teacher=crossed,
-        train_memory=read_json(log / "result.json").get("peak_memory"),
+        train_memory=read_json(log / "result.json")["peak_memory"],
     )
     kept = np.unique([*range(0, len(seconds), EVERY), len(seconds) - 1])
     series = (curve.steps, seconds, smooth(curve.student), smooth(curve.teacher))
