@@ -119,7 +119,10 @@ def dead_gate(steps: Values, gate_min: Values, gate_max: Values) -> Alarm | None
 
 
 def exploding_gradients(steps: Values, norms: Values, name: str = "grad_norm") -> Alarm | None:
-    """The median gradient norm of ten steps is ten times that of the first fifty; single spikes are none."""
+    """The median gradient norm of ten steps is ten times that of the first fifty; single spikes are none.
+
+    ``steps`` and ``norms`` are those of one stage of training.
+    """
     if len(norms) < _EARLY + _RECENT:
         return None
     early = float(np.median(norms[:_EARLY]))
@@ -137,8 +140,12 @@ def _collapsed(first: WatchPoint, now: WatchPoint, metric: str) -> bool:
 
 
 def _explosion(lines: Sequence[Mapping[str, Any]], name: str) -> Alarm | None:
-    steps, norms = _columns(lines, "step", name)
-    return exploding_gradients(steps, norms, name)
+    """The first in any stage of training: a stage records quantities of its own, and has gradients of its own size."""
+    found = []
+    for stage in {frozenset(line) for line in lines if name in line}:
+        steps, norms = _columns([line for line in lines if line.keys() == stage], "step", name)
+        found.append(exploding_gradients(steps, norms, name))
+    return min((alarm for alarm in found if alarm is not None), key=lambda alarm: alarm.step, default=None)
 
 
 def _hacked(peak: WatchPoint, now: WatchPoint, metric: str) -> bool:

@@ -155,6 +155,16 @@ def test_gradients_of_every_role_are_looked_at_and_slow_growth_too() -> None:
     assert exploding_gradients(np.arange(59.0), np.arange(59.0)) is None
 
 
+def test_a_stage_of_training_is_compared_with_its_own_beginning() -> None:
+    """RTDMD's second stage records its groups' rewards as well, and has gradients ten times as long by design."""
+    first = [{"step": step, "grad_norm": 0.2} for step in range(1, 101)]
+    second = [{"step": step, "grad_norm": 2.5, "reward_group": 0.8} for step in range(101, 201)]
+    assert find_alarms(first + second, []) == []
+    exploded = [line | {"grad_norm": 30.0} for line in second[80:]]
+    (alarm,) = find_alarms(first + second[:80] + exploded, [])
+    assert (alarm.name, 180 < alarm.step <= 190) == ("exploding gradients", True)
+
+
 def test_a_finding_stays_the_same_while_the_curve_grows() -> None:
     lines, points = steps(gate=np.full(STEPS, 0.004)), falling_watch()
     whole = find_alarms(lines, points)
