@@ -8,6 +8,7 @@ Each suite whose results lie under ``benchmarks/results`` has its part of the pa
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +33,7 @@ def page(text: str, results: Path = RESULTS) -> str:
 def _tables(name: str, results: Path) -> str:
     suite = load_suite(name)
     found = json.loads((results / f"{suite.recipe}_{name}.json").read_text())
-    rows = [Row(**row) for row in found["rows"]]
+    rows = _of_one_kind([Row(**row) for row in found["rows"]])
     leads = _leads if len(_grouped(rows, "seed")) > 1 else _leads_of_one_seed
     commits = ", ".join(f"`{commit[:7]}`" for commit in sorted({row.commit or "unknown" for row in rows}))
     machines = ", ".join(sorted({row.processor for row in rows}))
@@ -41,6 +42,12 @@ def _tables(name: str, results: Path) -> str:
         f"on {machines}. Student minus the teacher on its full schedule:"
     )
     return "\n" + "\n\n".join([about, "\n".join(leads(rows)), "\n".join(_prices(rows, suite))]) + "\n\n"
+
+
+def _of_one_kind(rows: Sequence[Row]) -> list[Row]:
+    """The rows, where a metric that some methods train on and others are judged by is a judge."""
+    kinds = {row.metric: row.kind for row in sorted(rows, key=lambda row: row.kind != "trained")}
+    return [replace(row, kind=kinds[row.metric]) for row in rows]
 
 
 def _leads(rows: Sequence[Row]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The plots of a benchmark: reward against seconds, gap against steps, every method's curves, bars at every budget."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,9 +22,10 @@ PANELS_A_ROW: Final = 4
 def save_plots(trainings: Sequence[Training], rows: Sequence[Row], stem: Path) -> list[Path]:
     """``<stem>_training.png``, ``<stem>_curves.png`` and ``<stem>_budgets.png``."""
     with mpl.rc_context(STYLE):
+        trained = _trained(rows)
         figures = {
-            "training": _training(trainings),
-            "curves": _curves(trainings),
+            "training": _training(trainings, trained),
+            "curves": _curves(trainings, trained),
             "budgets": _budgets([row for row in rows if row.kind != "diversity"]),
         }
         paths = [stem.with_name(f"{stem.name}_{name}.png") for name in figures]
@@ -33,22 +34,37 @@ def save_plots(trainings: Sequence[Training], rows: Sequence[Row], stem: Path) -
     return paths
 
 
-def _training(trainings: Sequence[Training]) -> Figure:
-    figure = Figure(figsize=(12.8, 4.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    draw_reward(left, trainings)
-    draw_gap(right, trainings)
+def _trained(rows: Sequence[Row]) -> dict[str, str]:
+    """What each method was trained on, for only sums of the same rewards share a scale."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.kind == "trained":
+            found.setdefault(row.method, {})[row.metric] = None
+    return {method: " + ".join(metrics) for method, metrics in found.items()}
+
+
+def _training(trainings: Sequence[Training], trained: Mapping[str, str]) -> Figure:
+    """Two panels for each sum of rewards that is trained on: reward against seconds, gap against steps."""
+    sums = list(dict.fromkeys(trained[training.method] for training in trainings))
+    figure = Figure(figsize=(12.8, 4.4 * len(sums)), layout="constrained")
+    for rewards, (left, right) in zip(sums, figure.subplots(len(sums), 2, squeeze=False), strict=True):
+        own = [training for training in trainings if trained[training.method] == rewards]
+        draw_reward(left, own, f"Trained on {rewards}")
+        draw_gap(right, own)
     return figure
 
 
-def _curves(trainings: Sequence[Training]) -> Figure:
+def _curves(trainings: Sequence[Training], trained: Mapping[str, str]) -> Figure:
     """A panel a method: student and teacher over training steps, mean over seeds."""
     methods = _by_method(trainings)
     across = min(len(methods), PANELS_A_ROW)
     down = math.ceil(len(methods) / across)
     figure = Figure(figsize=(4.3 * across, 3.4 * down), layout="constrained")
-    panels = figure.subplots(down, across, squeeze=False, sharey=True).flat
+    panels = figure.subplots(down, across, squeeze=False).flat
+    first: dict[str, Axes] = {}
     for (method, runs), axes in zip(methods.items(), panels, strict=False):
+        if (shared := first.setdefault(trained[method], axes)) is not axes:
+            axes.sharey(shared)
         mean = mean_training(runs)
         axes.plot(mean.steps, mean.teacher, color=TEACHER, linewidth=2, label="teacher")
         axes.plot(mean.steps, mean.student, color=STUDENT, linewidth=2, label="student")
@@ -67,7 +83,7 @@ def _budgets(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def draw_reward(axes: Axes, trainings: Sequence[Training]) -> None:
+def draw_reward(axes: Axes, trainings: Sequence[Training], title: str) -> None:
     """Trained reward against seconds of training, mean over seeds, with the teacher's own reward as a line."""
     methods = _by_method(trainings)
     for colour, (method, runs) in zip(_colours(len(methods)), methods.items(), strict=True):
@@ -78,7 +94,7 @@ def draw_reward(axes: Axes, trainings: Sequence[Training]) -> None:
     teacher = float(np.mean([run.teacher.mean() for run in trainings]))
     axes.axhline(teacher, color=TEACHER, linestyle="--", label="teacher, full schedule")
     axes.set_xlabel("seconds of training")
-    axes.set_title("Trained reward")
+    axes.set_title(title)
     axes.legend()
 
 

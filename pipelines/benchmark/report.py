@@ -37,11 +37,12 @@ def measure(
             seed that none of ``cases`` has.
         RetryableError, StepFailedError: as `pipelines.local.run_pipeline`.
     """
-    digests = {case.key: recipe_digest(resolve(case.load(), workspace.resolve())) for case in cases}
+    recipes = {case.key: resolve(case.load(), workspace.resolve()) for case in cases}
+    digests = {key: recipe_digest(recipe) for key, recipe in recipes.items()}
     results = Results.read(stem, digests, seeds=1 + max(case.seed for case in cases))
     for case, run in run_cases(chosen, workspace, console):
         training, pace = read_training(case.method, case.seed, run)
-        results[case.key] = Measured(list(case_rows(case, run, pace)), training)
+        results[case.key] = Measured(list(case_rows(case, recipes[case.key].rewards, run, pace)), training)
         results.arrange([case.key for case in cases])
         results.write(command)
         save_plots(results.trainings, results.rows, stem)

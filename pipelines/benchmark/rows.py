@@ -1,14 +1,19 @@
 """The flat table of a benchmark: one row for every method, seed, number of steps and metric."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pipelines.benchmark.suite import Case
 from pipelines.benchmark.training import Pace
 from rats_train.evaluation.scorecard import Comparison, Scorecard
+from rats_train.evaluation.scores import ALL_CORRECT, SCENE_LIKENESS
 from rats_train.files import read_json
+from rats_train.recipe_rewards import Rewards, RewardSpec, Statistics
+
+_JUDGES: Final = {"verifier": ALL_CORRECT, "likeness": SCENE_LIKENESS}
+"""What the world's own rewards are called where they are not trained on."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +21,7 @@ class Row:
     """One number of one method.
 
     Attributes:
-        value: the metric's mean over all images (diversity: over all prompts).
+        value: the metric's mean over all images (diversity: over all prompts), in the reward's own units.
         teacher_50: the same of the guided teacher on its full schedule; ``teacher_same_nfe`` at as many steps.
         ci95: 95 % interval of ``value - teacher_50`` over prompts; ``ci95_same_nfe`` likewise.
         train_seconds: with ``seconds_to_teacher``, ``steps_to_teacher`` and ``train_memory`` as in `Pace`; the last is
@@ -44,8 +49,8 @@ class Row:
     train_memory: int | None = None
 
 
-def case_rows(case: Case, run: Path, pace: Pace) -> Iterator[Row]:
-    """The rows of one finished case."""
+def case_rows(case: Case, rewards: Rewards, run: Path, pace: Pace) -> Iterator[Row]:
+    """The rows of one finished case, whose resolved recipe has these ``rewards``."""
     card = Scorecard.read(run / "scorecard.json")
     record = read_json(run / "run.json")
     about = {
@@ -55,9 +60,12 @@ def case_rows(case: Case, run: Path, pace: Pace) -> Iterator[Row]:
         "commit": record["commit"],
         "processor": card.provenance.machine.processor,
     }
+    specs = {spec.name: spec for spec in (*rewards.train, *rewards.heldout)}
     for budget in card.budgets:
         for metric in card.kinds:
-            yield _row(case, budget, metric, card.comparison(budget, metric), about)
+            row = _row(case, budget, metric, card.comparison(budget, metric), about)
+            # A guard is judged on its own scale.
+            yield _in_own_units(row, specs[metric]) if metric in specs and row.kind != "guard" else row
 
 
 def _row(case: Case, budget: int, metric: str, seen: Comparison, about: Mapping[str, Any]) -> Row:
@@ -73,4 +81,25 @@ def _row(case: Case, budget: int, metric: str, seen: Comparison, about: Mapping[
         ci95=seen.ci95_50,
         ci95_same_nfe=seen.ci95,
         **about,
+    )
+
+
+def _in_own_units(row: Row, spec: RewardSpec) -> Row:
+    """The row with the reward's raw values, and the world's own rewards under the names that they judge by.
+
+    So methods that scale their rewards, or train on what judges others, stand in one table with those.
+    """
+    scale = spec.statistics or Statistics(mean=0.0, std=1.0)
+
+    def raw(value: float) -> float:
+        return value * scale.std + scale.mean
+
+    return replace(
+        row,
+        metric=_JUDGES.get(spec.kind, row.metric),
+        value=raw(row.value),
+        teacher_50=raw(row.teacher_50),
+        teacher_same_nfe=raw(row.teacher_same_nfe),
+        ci95=(row.ci95[0] * scale.std, row.ci95[1] * scale.std),
+        ci95_same_nfe=(row.ci95_same_nfe[0] * scale.std, row.ci95_same_nfe[1] * scale.std),
     )

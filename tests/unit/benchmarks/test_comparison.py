@@ -1,7 +1,7 @@
 """docs/results.md has the tables that its command makes of the results; here of invented rows."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -75,6 +75,20 @@ def test_one_seed_has_its_budgets_side_by_side_and_a_dash_where_it_has_none(tabl
         ["`rats`", "+.020 / +.020", "+.020 / +.020", "+2.0 / +2.0"],
         ["`only_5_steps`", "– / -.030", "– / -.030", "– / -3.0"],
     ]
+
+
+def test_what_some_methods_train_on_is_still_a_judge_in_the_table(table):
+    lines = table(
+        [replace(row, kind="trained") for row in rows_of("alpha_1", 0, 0.01) if row.metric != "diversity_pixels"],
+        rows_of("rats", 0, 0.02),
+    )
+    assert lines[0][1:] == [
+        "reward a, trained on, at 3 / 5 steps",
+        "reward b, held out, at 3 / 5 steps",
+        "all correct, points, at 3 / 5 steps",
+    ]
+    assert [line[3] for line in lines[2:4]] == ["+1.0 / +1.0", "+2.0 / +2.0"]
+    assert lines[-2][2:4] == ["+0.0 / +0.0", "– / –"]
 
 
 def test_what_a_method_pays_and_how_long_it_takes(table):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from pipelines.benchmark import report
+from pipelines.benchmark import plots, report
 from pipelines.benchmark import run as running
 from pipelines.benchmark.plots import mean_training, save_plots
 from pipelines.benchmark.report import measure
@@ -63,7 +63,7 @@ def table(cases, finished_run, tmp_path):
     results = Results(tmp_path / "emoji_methods")
     for case in cases:
         training, pace = read_training(case.method, case.seed, finished_run)
-        results[case.key] = Measured(list(case_rows(case, finished_run, pace)), training)
+        results[case.key] = Measured(list(case_rows(case, case.load().rewards, finished_run, pace)), training)
     return results
 
 
@@ -162,6 +162,42 @@ def test_a_row_for_every_case_budget_and_metric(cases, table):
     assert first.seconds_to_teacher == pytest.approx(0.5 * first.steps_to_teacher)
     assert first.train_seconds == pytest.approx(150.0)
     assert (first.recipe_digest, first.commit, first.processor) == ("of the recipe", "of the run", "none")
+
+
+def test_rows_are_in_a_rewards_own_units_under_the_name_that_it_judges_by(cases, table, finished_run):
+    scaled = case_with(
+        "rewards.train=[{name: reward_a, path: 'embedded:a', statistics: {mean: 10, std: 2}}]",
+        "rewards.heldout=[{name: reward_b, kind: verifier}]",
+    )
+    _, pace = read_training("rats", 0, finished_run)
+    rows = list(case_rows(scaled, scaled.load().rewards, finished_run, pace))
+    for row, plain in zip(rows, table.rows, strict=False):
+        if row.metric == "reward_a":
+            assert row.value == pytest.approx(10 + 2 * plain.value)
+            assert row.value - row.teacher_50 == pytest.approx(2 * (plain.value - plain.teacher_50))
+            assert row.value - row.teacher_same_nfe == pytest.approx(2 * (plain.value - plain.teacher_same_nfe))
+            assert row.ci95 == pytest.approx([2 * end for end in plain.ci95])
+            assert row.ci95_same_nfe == pytest.approx([2 * end for end in plain.ci95_same_nfe])
+        else:
+            assert row == replace(plain, metric="all_correct" if plain.metric == "reward_b" else plain.metric)
+
+
+def case_with(*overrides):
+    return plan_cases(Suite(recipe="emoji", methods={"rats": list(overrides)}), seeds=1)[0]
+
+
+def test_sums_of_different_rewards_have_panels_and_scales_of_their_own(table):
+    both = table.trainings[:2]
+    apart = [replace(row, metric="another") if row.method == "alpha_0" else row for row in table.rows]
+    for rows, panels, sums in ((table.rows, 2, 1), (apart, 4, 2)):
+        trained = plots._trained(rows)
+        figure = plots._training(both, trained)
+        assert len(figure.axes) == panels
+        assert [axes.get_title() for axes in figure.axes[::2]] == [
+            f"Trained on {name}" for name in dict.fromkeys(trained.values())
+        ]
+        left, right = plots._curves(both, trained).axes
+        assert left.get_shared_y_axes().joined(left, right) == (sums == 1)
 
 
 def test_a_training_is_its_smoothed_curve_at_some_of_its_points(finished_run, training_dir):  # noqa: F811
