@@ -2,18 +2,21 @@
 
     python -m benchmarks.comparison
 
-Each suite whose results lie under ``benchmarks/results`` has its part of the page, between two comments.
+Each suite whose results lie under ``benchmarks/results`` has its part of the page, between two comments; so has the
+comparison of the two methods with several objectives.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from benchmarks.objectives import objectives_table
+from components.shared.summary import table
 from pipelines.benchmark.results import over_seeds
 from pipelines.benchmark.rows import Row
 from pipelines.benchmark.suite import Suite, load_suite
@@ -27,21 +30,33 @@ _JUDGED: Final = {"trained": "trained on", "heldout": "held out", "verifier": "p
 
 def page(text: str, results: Path = RESULTS) -> str:
     """The page with its tables as the results have them now."""
-    return _PART.sub(lambda part: part[1] + _tables(part[2], results) + part[3], text)
+    return _PART.sub(lambda part: part[1] + _part(part[2], results) + part[3], text)
 
 
-def _tables(name: str, results: Path) -> str:
+def _part(name: str, results: Path) -> str:
+    if name == "objectives":
+        suite, _, rows = _read("methods", results)
+        return f"\n{objectives_table(rows, suite)}\n\n"
+    return _tables(*_read(name, results))
+
+
+def _read(name: str, results: Path) -> tuple[Suite, str, list[Row]]:
+    """A suite with the command and the rows of its results."""
     suite = load_suite(name)
     found = json.loads((results / f"{suite.recipe}_{name}.json").read_text())
-    rows = _of_one_kind([Row(**row) for row in found["rows"]])
+    return suite, found["command"], [Row(**row) for row in found["rows"]]
+
+
+def _tables(suite: Suite, command: str, rows: Sequence[Row]) -> str:
+    rows = _of_one_kind(rows)
     leads = _leads if len(_grouped(rows, "seed")) > 1 else _leads_of_one_seed
     commits = ", ".join(f"`{commit[:7]}`" for commit in sorted({row.commit or "unknown" for row in rows}))
     machines = ", ".join(sorted({row.processor for row in rows}))
     about = (
-        f"`{found['command']}`, with `--only METHOD` for one line of it. {rows[0].n_prompts} prompts; run at {commits} "
+        f"`{command}`, with `--only METHOD` for one line of it. {rows[0].n_prompts} prompts; run at {commits} "
         f"on {machines}. Student minus the teacher on its full schedule:"
     )
-    return "\n" + "\n\n".join([about, "\n".join(leads(rows)), "\n".join(_prices(rows, suite))]) + "\n\n"
+    return "\n" + "\n\n".join([about, leads(rows), _prices(rows, suite)]) + "\n\n"
 
 
 def _of_one_kind(rows: Sequence[Row]) -> list[Row]:
@@ -50,30 +65,32 @@ def _of_one_kind(rows: Sequence[Row]) -> list[Row]:
     return [replace(row, kind=kinds[row.metric]) for row in rows]
 
 
-def _leads(rows: Sequence[Row]) -> Iterator[str]:
+def _leads(rows: Sequence[Row]) -> str:
     """A line for each method and budget: mean over seeds, its interval, and in how many seeds it is above zero."""
     judged = [same for same in _grouped(rows, "metric").values() if same[0].kind in _JUDGED]
-    yield from _header(["method", "steps", *(_heading(same[0]) for same in judged)])
-    for (method, nfe), own in _grouped(rows, "method", "nfe").items():
-        cells = [_with_interval([row for row in own if row.metric == same[0].metric]) for same in judged]
-        yield _line([f"`{method}`", str(nfe), *cells])
+    lines = [
+        [f"`{method}`", nfe, *(_with_interval([row for row in own if row.metric == same[0].metric]) for same in judged)]
+        for (method, nfe), own in _grouped(rows, "method", "nfe").items()
+    ]
+    return table(["method", "steps", *(_heading(same[0]) for same in judged)], lines)
 
 
-def _leads_of_one_seed(rows: Sequence[Row]) -> Iterator[str]:
+def _leads_of_one_seed(rows: Sequence[Row]) -> str:
     """A line for each method, its budgets side by side."""
     judged = [same for same in _grouped(rows, "metric").values() if same[0].kind in _JUDGED]
-    yield from _header(["method", *(_heading(same[0], rows) for same in judged)])
-    for (method,), own in _grouped(rows, "method").items():
-        cells = [_by_budget(own, same[0].metric, rows, _only_lead) for same in judged]
-        yield _line([f"`{method}`", *cells])
+    lines = [
+        [f"`{method}`", *(_by_budget(own, same[0].metric, rows, _only_lead) for same in judged)]
+        for (method,), own in _grouped(rows, "method").items()
+    ]
+    return table(["method", *(_heading(same[0], rows) for same in judged)], lines)
 
 
-def _prices(rows: Sequence[Row], suite: Suite) -> Iterator[str]:
+def _prices(rows: Sequence[Row], suite: Suite) -> str:
     """A line for each method: what it changes, what it pays, and how long it takes, mean over seeds."""
     paid = [same for same in _grouped(rows, "metric").values() if same[0].kind not in _JUDGED]
     headings = [_heading(same[0], rows) for same in paid]
     times = ["training, s", "GiB", "ahead of its teacher from step", "that is after s", "seeds"]
-    yield from _header(["method", "changes", *headings, *times])
+    lines = []
     for (method,), own in _grouped(rows, "method").items():
         changes = " ".join(f"`{change}`" for change in suite.methods[str(method)])
         cells = [_by_budget(own, same[0].metric, rows, _price) for same in paid]
@@ -81,7 +98,8 @@ def _prices(rows: Sequence[Row], suite: Suite) -> Iterator[str]:
         memory = [seed.train_memory / 2**30 for seed in seeds if seed.train_memory]
         gibibytes = f"{np.mean(memory):.1f}" if memory else "–"
         seconds, *crossing = (_mean([getattr(seed, name) for seed in seeds]) for name in _PACES)
-        yield _line([f"`{method}`", changes, *cells, seconds, gibibytes, *crossing, str(len(seeds))])
+        lines.append([f"`{method}`", changes, *cells, seconds, gibibytes, *crossing, len(seeds)])
+    return table(["method", "changes", *headings, *times], lines)
 
 
 _PACES: Final = ("train_seconds", "steps_to_teacher", "seconds_to_teacher")
@@ -148,14 +166,6 @@ def _heading(row: Row, rows: Sequence[Row] = ()) -> str:
 
 def _budgets(rows: Sequence[Row]) -> list[int]:
     return sorted({row.nfe for row in rows})
-
-
-def _header(names: Sequence[str]) -> list[str]:
-    return [_line(names), _line(["---"] * len(names))]
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def main() -> None:

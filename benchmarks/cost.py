@@ -16,6 +16,7 @@ import torch
 from diffusers import FluxTransformer2DModel, SD3Transformer2DModel, WanTransformer3DModel
 
 from benchmarks.full_size import FLUX, SD35_MEDIUM, VAE
+from components.shared.summary import table
 from pipelines.forecast.estimate import EFFICIENCY, count_evaluations, estimate_scoring, estimate_seconds
 from pipelines.forecast.network import Network, read_network
 from rats_train.config import Recipe, load_recipe
@@ -87,14 +88,12 @@ def page() -> str:
     steps = ("teacher", "training", "judging", "**in all**", "new reward")
     head = ["recipe", "teacher", "TFLOP a pass", "passes"]
     head += [f"{gpu}: {step}" for gpu in SHEETS for step in steps]
-    lines = [head, ["---"] * len(head), *rows()]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     speeds = ", ".join(f"{gpu} {sheet * REACHED / 1e12:.0f}" for gpu, sheet in SHEETS.items())
     return f"""# What a recipe costs
 
 GPU hours of a whole run of each packaged recipe, made by `python -m benchmarks.cost` from what `rats plan` counts.
 
-{table}
+{table(head, rows())}
 
 * A *pass* is one transformer evaluation of one sample; one with its way back counts as three and more. How many there
   are follows from the recipe, and what one costs from the architecture: neither is an estimate.

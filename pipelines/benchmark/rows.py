@@ -13,7 +13,6 @@ from rats_train.files import read_json
 from rats_train.recipe_rewards import Rewards, RewardSpec, Statistics
 
 _JUDGES: Final = {"verifier": ALL_CORRECT, "likeness": SCENE_LIKENESS}
-"""What the world's own rewards are called where they are not trained on."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,13 @@ def _row(case: Case, budget: int, metric: str, seen: Comparison, about: Mapping[
     )
 
 
+def judged_as(spec: RewardSpec) -> str:
+    """The metric of a reward: the world's own have the names under which they judge those who do not train on them."""
+    return _JUDGES.get(spec.kind, spec.name)
+
+
 def _in_own_units(row: Row, spec: RewardSpec) -> Row:
-    """The row with the reward's raw values, and the world's own rewards under the names that they judge by.
+    """The row with the reward's raw values.
 
     So methods that scale their rewards, or train on what judges others, stand in one table with those.
     """
@@ -96,7 +100,7 @@ def _in_own_units(row: Row, spec: RewardSpec) -> Row:
 
     return replace(
         row,
-        metric=_JUDGES.get(spec.kind, row.metric),
+        metric=judged_as(spec),
         value=raw(row.value),
         teacher_50=raw(row.teacher_50),
         teacher_same_nfe=raw(row.teacher_same_nfe),
