@@ -25,6 +25,7 @@ ALARMS = "alarms.jsonl"
 # a little from each other for all prompts at once, which the error over prompts does not see.
 _CLEAR_ERRORS = 3.0
 _CLEAR_SPREAD = 0.2
+_LARGE_SPREAD = 0.4
 # Looks in a row that must agree: one bad checkpoint is no trend.
 _LOOKS = 2
 _STRETCH = 50
@@ -65,10 +66,11 @@ def read_alarms(path: Path) -> list[Alarm]:
 
 
 def reward_hacking(points: Sequence[WatchPoint]) -> Alarm | None:
-    """The trained reward is clearly up while a held-out reward or the verifier is clearly down.
+    """A held-out reward or the verifier is clearly down while the trained reward is clearly up.
 
     Both are measured from the look at which the falling one was best, over the same prompts, and must show at two
-    looks in a row.
+    looks in a row. Where the fall is large, the trained reward need only not have fallen: gamed for long enough, it
+    has no room left to rise.
     """
     for end in range(_LOOKS + 1, len(points) + 1):
         earlier, last = points[: end - _LOOKS], points[end - _LOOKS : end]
@@ -77,7 +79,7 @@ def reward_hacking(points: Sequence[WatchPoint]) -> Alarm | None:
             if all(_hacked(peak, point, metric) for point in last):
                 seen = (
                     f"{metric} fell from {peak.mean(metric):.3f} at step {peak.step} to {last[-1].mean(metric):.3f} on "
-                    "the watched prompts, while the trained reward rose."
+                    "the watched prompts, while the trained reward held or rose."
                 )
                 cure = (
                     "Raise method.alpha, lower training.learning_rate or training.steps, or train on a second reward "
@@ -152,14 +154,17 @@ def _hacked(peak: WatchPoint, now: WatchPoint, metric: str) -> bool:
     trained_then, trained_now = peak.reward("trained"), now.reward("trained")
     assert trained_then is not None
     assert trained_now is not None
-    return _clearly_below(peak.values[metric], now.values[metric]) and _clearly_below(trained_now, trained_then)
+    if _clearly_below(trained_now, trained_then):
+        return _clearly_below(peak.values[metric], now.values[metric])
+    held = bool(trained_now.mean() >= trained_then.mean())
+    return held and _clearly_below(peak.values[metric], now.values[metric], _LARGE_SPREAD)
 
 
-def _clearly_below(high: Values, low: Values) -> bool:
-    """Whether ``low[P]`` lies below ``high[P]`` by more than chance and by a good part of the spread of prompts."""
+def _clearly_below(high: Values, low: Values, part: float = _CLEAR_SPREAD) -> bool:
+    """Whether ``low[P]`` lies below ``high[P]`` by more than chance and by this part of the spread of prompts."""
     drop = high - low
     error = drop.std(ddof=1) / np.sqrt(len(drop))
-    return bool(drop.mean() > max(_CLEAR_ERRORS * error, _CLEAR_SPREAD * high.std(ddof=1)))
+    return bool(drop.mean() > max(_CLEAR_ERRORS * error, part * high.std(ddof=1)))
 
 
 def _stretch_end(holds: Any) -> int | None:

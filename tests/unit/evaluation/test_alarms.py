@@ -89,7 +89,15 @@ def test_reward_hacking(seed, falling) -> None:
     (alarm,) = find_alarms(steps(seed), watch(seed, trained=trained, **fault))
     assert (alarm.name, falling in alarm.seen) == ("reward hacking", True)
     assert 25 * 6 <= alarm.step <= 25 * 10
-    assert "trained reward rose" in alarm.seen
+    assert "trained reward held or rose" in alarm.seen
+
+
+def test_a_trained_reward_without_room_to_rise_is_hacked_all_the_same() -> None:
+    """As in 2050 steps of `reward_only`: +.013 of the trained reward, -.068 of the held-out one."""
+    look = np.arange(LOOKS)
+    trained = 0.85 + 0.001 * look
+    (alarm,) = find_alarms([], watch(trained=trained, heldout=0.84 - 0.01 * look, wiggle=0.0, jitter=0.003))
+    assert (alarm.name, "at step 0" in alarm.seen) == ("reward hacking", True)
 
 
 @pytest.mark.parametrize("seed", range(10))
