@@ -1,12 +1,14 @@
 """Who deserves how much of an advantage: the steps of a chain, and the objectives (OTCA, arXiv 2604.19234).
 
 Our reconstruction from readings of the paper's sections 3.1 to 3.4; its authors have published no code. N samples,
-T steps, K objectives.
+T steps, K objectives, P prompts of G samples each.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+_LEAST_SPREAD = 1e-4
 
 
 def step_credit(states: Tensor, drawn: Tensor, final: Tensor, floor: float) -> Tensor:
@@ -46,6 +48,22 @@ def objective_coefficients(advantages: Tensor, shares: Tensor, exploration: floa
     """
     least_norm = torch.where(_agree(advantages), _least(advantages), _cancelling(advantages))
     return (1 - exploration) * least_norm + exploration * shares[:, None]
+
+
+def compare_again(fused: Tensor, each: Tensor) -> Tensor:
+    """Fused advantages[P, G] with mean 0 in each group, and as wide a spread there as the widest objective's.
+
+    Fusing leaves neither: rewards that pull apart, or one that all samples of a group share, would make it quieter than
+    its neighbours. With one objective nothing changes.
+
+    Args:
+        fused: advantages[P, G] of P groups; where a group's are all the same, it has nothing to tell, and 0 is left.
+        each: A[K, P, G], those of the objectives.
+    """
+    centred = fused - fused.mean(dim=1, keepdim=True)
+    widest = each.std(dim=2, correction=0).amax(dim=0)
+    spread = fused.std(dim=1, correction=0)
+    return torch.where(spread > _LEAST_SPREAD, widest / spread.clamp(min=_LEAST_SPREAD), 0.0).unsqueeze(1) * centred
 
 
 def _agree(advantages: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rats_train.losses.credit import objective_coefficients, step_credit
+from rats_train.losses.credit import compare_again, objective_coefficients, step_credit
 from rats_train.losses.policy import group_advantages
 from rats_train.recipe_methods import Credit
 from rats_train.rewards.base import RewardModel
@@ -52,4 +52,5 @@ def _fused(scores: Tensor, rewards: Sequence[RewardModel], exploration: float) -
     coefficients = objective_coefficients(each, shares / shares.sum(), exploration)
     by_group = coefficients.view(scores.shape).mean(dim=2)
     samples = {f"credit_of_{reward.name}": share for reward, share in zip(rewards, by_group, strict=True)}
-    return Advantages((coefficients * each).sum(dim=0).view(1, -1), samples)
+    fused = (coefficients * each).sum(dim=0).view(scores.shape[1:])
+    return Advantages(compare_again(fused, each.view(scores.shape)).view(1, -1), samples)

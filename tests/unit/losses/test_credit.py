@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rats_train.losses.credit import objective_coefficients, step_credit
+from rats_train.losses.credit import compare_again, objective_coefficients, step_credit
 
 
 def draws(*shape: int, seed: int = 0) -> Tensor:
@@ -112,3 +112,23 @@ def test_what_objectives_disagree_on_is_silent_but_for_the_shares() -> None:
     for exploration in (0.0, 0.25):
         fused = (objective_coefficients(advantages, shares, exploration) * advantages).sum(dim=0)
         torch.testing.assert_close(fused, exploration * (shares[:, None] * advantages).sum(dim=0), atol=1e-6, rtol=0)
+
+
+def test_fused_advantages_are_compared_again_within_their_group() -> None:
+    each = draws(3, 4, 8)
+    each[1, 2] = 0
+    coefficients = objective_coefficients(each.flatten(1), torch.full((3,), 1 / 3).double(), 0.2).view(3, 4, 8)
+    fused = (coefficients * each).sum(dim=0)
+    again = compare_again(fused, each)
+    torch.testing.assert_close(again.mean(dim=1), torch.zeros(4).double(), atol=1e-12, rtol=0)
+    torch.testing.assert_close(again.std(dim=1, correction=0), each.std(dim=2, correction=0).amax(dim=0))
+    assert (fused.std(dim=1, correction=0) < 0.6 * again.std(dim=1, correction=0)).all()
+    torch.testing.assert_close(again, compare_again(7 * fused + 3, each))
+
+
+def test_one_objective_is_left_as_it_is_and_a_group_without_a_word_stays_silent() -> None:
+    each = draws(1, 3, 6)
+    each -= each.mean(dim=2, keepdim=True)
+    torch.testing.assert_close(compare_again(each[0], each), each[0])
+    opposed = torch.cat([each, -each])
+    assert not compare_again(opposed.sum(dim=0) + 1e-7 * draws(3, 6), opposed).any()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rats_train.config import Recipe
-from rats_train.losses.credit import objective_coefficients, step_credit
+from rats_train.losses.credit import compare_again, objective_coefficients, step_credit
 from rats_train.losses.policy import clipped_policy_loss, group_advantages
 from rats_train.methods import policy_gradient
 from rats_train.methods.build import build_method
@@ -64,7 +64,8 @@ def test_an_advantage_is_the_credit_of_its_step_times_the_fused_one(
     states, drawn = (torch.stack([getattr(step, name) for step in chain.transitions]) for name in ("state", "drawn"))
     w = step_credit(states, drawn, chain.final, 0.05)
     assert w.std() > 0.01
-    torch.testing.assert_close(advantages[0], w * (c * each).sum(dim=0))
+    fused = compare_again((c * each).sum(dim=0).view(3, 4), each.view(3, 3, 4)).flatten()
+    torch.testing.assert_close(advantages[0], w * fused)
     shares = torch.stack([result.samples[f"credit_of_{name}"] for name in "rgb"])
     torch.testing.assert_close(shares, c.view(3, 3, 4).mean(dim=2))
     summary = build_method(otca(case)).summarise(result.samples)
