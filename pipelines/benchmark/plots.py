@@ -14,7 +14,8 @@ from pipelines.benchmark.rows import Row
 from pipelines.benchmark.training import Training
 from rats_train.evaluation.figures import NEUTRAL, STUDENT, STYLE, TEACHER, finish
 
-COLOURS: Final = ("#2a8fd8", "#8457b5", "#2f9e62", "#d1495b", "#b8860b", "#5c6b73")
+PALETTE: Final = ("#2a8fd8", "#8457b5", "#2f9e62", "#d1495b", "#b8860b", "#5c6b73")
+Colours = Mapping[str, Any]
 POINTS: Final = 200
 PANELS_A_ROW: Final = 4
 
@@ -22,11 +23,11 @@ PANELS_A_ROW: Final = 4
 def save_plots(trainings: Sequence[Training], rows: Sequence[Row], stem: Path) -> list[Path]:
     """``<stem>_training.png``, ``<stem>_curves.png`` and ``<stem>_budgets.png``."""
     with mpl.rc_context(STYLE):
-        trained = _trained(rows)
+        trained, colours = _trained(rows), _colours(rows)
         figures = {
-            "training": _training(trainings, trained),
+            "training": _training(trainings, trained, colours),
             "curves": _curves(trainings, trained),
-            "budgets": _budgets([row for row in rows if row.kind != "diversity"]),
+            "budgets": _budgets([row for row in rows if row.kind != "diversity"], colours),
         }
         paths = [stem.with_name(f"{stem.name}_{name}.png") for name in figures]
         for path, figure in zip(paths, figures.values(), strict=True):
@@ -43,14 +44,14 @@ def _trained(rows: Sequence[Row]) -> dict[str, str]:
     return {method: " + ".join(metrics) for method, metrics in found.items()}
 
 
-def _training(trainings: Sequence[Training], trained: Mapping[str, str]) -> Figure:
+def _training(trainings: Sequence[Training], trained: Mapping[str, str], colours: Colours) -> Figure:
     """Two panels for each sum of rewards that is trained on: reward against seconds, gap against steps."""
     sums = list(dict.fromkeys(trained[training.method] for training in trainings))
     figure = Figure(figsize=(12.8, 4.4 * len(sums)), layout="constrained")
     for rewards, (left, right) in zip(sums, figure.subplots(len(sums), 2, squeeze=False), strict=True):
         own = [training for training in trainings if trained[training.method] == rewards]
-        draw_reward(left, own, f"Trained on {rewards}")
-        draw_gap(right, own)
+        draw_reward(left, own, f"Trained on {rewards}", colours)
+        draw_gap(right, own, colours)
     return figure
 
 
@@ -75,22 +76,23 @@ def _curves(trainings: Sequence[Training], trained: Mapping[str, str]) -> Figure
     return figure
 
 
-def _budgets(rows: Sequence[Row]) -> Figure:
+def _budgets(rows: Sequence[Row], colours: Colours) -> Figure:
     metrics = list(dict.fromkeys(row.metric for row in rows))
-    figure = Figure(figsize=(5.2 * len(metrics), 4.2), layout="constrained")
-    for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
-        draw_bars(axes, [row for row in rows if row.metric == metric])
+    figure = Figure(figsize=(5.2 * len(metrics) + 2, 4.2), layout="constrained")
+    panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+    for axes, metric in zip(panels, metrics, strict=True):
+        draw_bars(axes, [row for row in rows if row.metric == metric], colours)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
     return figure
 
 
-def draw_reward(axes: Axes, trainings: Sequence[Training], title: str) -> None:
+def draw_reward(axes: Axes, trainings: Sequence[Training], title: str, colours: Colours) -> None:
     """Trained reward against seconds of training, mean over seeds, with the teacher's own reward as a line."""
-    methods = _by_method(trainings)
-    for colour, (method, runs) in zip(_colours(len(methods)), methods.items(), strict=True):
+    for method, runs in _by_method(trainings).items():
         until = min(run.seconds[-1] for run in runs)
         at = np.linspace(0, until, POINTS)
         student = np.mean([np.interp(at, run.seconds, run.student) for run in runs], axis=0)
-        axes.plot(at, student, color=colour, linewidth=2, label=method)
+        axes.plot(at, student, color=colours[method], linewidth=2, label=method)
     teacher = float(np.mean([run.teacher.mean() for run in trainings]))
     axes.axhline(teacher, color=TEACHER, linestyle="--", label="teacher, full schedule")
     axes.set_xlabel("seconds of training")
@@ -98,27 +100,26 @@ def draw_reward(axes: Axes, trainings: Sequence[Training], title: str) -> None:
     axes.legend()
 
 
-def draw_gap(axes: Axes, trainings: Sequence[Training]) -> None:
+def draw_gap(axes: Axes, trainings: Sequence[Training], colours: Colours) -> None:
     """Student minus teacher on the same prompts and seeds, mean over seeds, against training steps."""
-    methods = _by_method(trainings)
-    for colour, (method, runs) in zip(_colours(len(methods)), methods.items(), strict=True):
+    for method, runs in _by_method(trainings).items():
         mean = mean_training(runs)
-        axes.plot(mean.steps, mean.gap, color=colour, linewidth=2, label=method)
+        axes.plot(mean.steps, mean.gap, color=colours[method], linewidth=2, label=method)
     axes.axhline(0, color=NEUTRAL, linewidth=1)
     axes.set_xlabel("training step")
     axes.set_title("Gap: student minus teacher")
 
 
-def draw_bars(axes: Axes, rows: Sequence[Row]) -> None:
+def draw_bars(axes: Axes, rows: Sequence[Row], colours: Colours) -> None:
     """One metric: every method at every budget, mean over seeds, beside the teacher at the same steps and in full."""
     budgets = sorted({row.nfe for row in rows})
     methods = list(dict.fromkeys(row.method for row in rows))
     series: list[tuple[Any, str, list[float]]] = [
         (TEACHER, "teacher, same steps", [_mean(rows, nfe, "teacher_same_nfe") for nfe in budgets])
     ]
-    for colour, method in zip(_colours(len(methods)), methods, strict=True):
+    for method in methods:
         own = [row for row in rows if row.method == method]
-        series.append((colour, method, [_mean(own, nfe, "value") for nfe in budgets]))
+        series.append((colours[method], method, [_mean(own, nfe, "value") for nfe in budgets]))
     width = 0.8 / len(series)
     for number, (colour, label, heights) in enumerate(series):
         axes.bar(np.arange(len(budgets)) + width * number, heights, width, color=colour, label=label)
@@ -127,7 +128,6 @@ def draw_bars(axes: Axes, rows: Sequence[Row]) -> None:
     low = min(height for _, _, heights in series for height in heights if not math.isnan(height))
     axes.set_ylim(bottom=max(0.0, low - 0.15))
     axes.set_title(rows[0].metric)
-    axes.legend(fontsize=8)
 
 
 def mean_training(runs: Sequence[Training]) -> Training:
@@ -145,9 +145,12 @@ def _by_method(trainings: Sequence[Training]) -> dict[str, list[Training]]:
     return {method: [training for training in trainings if training.method == method] for method in methods}
 
 
-def _colours(count: int) -> Sequence[Any]:
-    """One for each method: the palette, or an even share of a colour map where that has too few."""
-    return COLOURS[:count] if count <= len(COLOURS) else list(mpl.colormaps["turbo"](np.linspace(0.05, 0.95, count)))
+def _colours(rows: Sequence[Row]) -> dict[str, Any]:
+    """One for each method: of the palette, or an even share of a colour map where that has too few."""
+    methods = list(dict.fromkeys(row.method for row in rows))
+    if len(methods) <= len(PALETTE):
+        return dict(zip(methods, PALETTE, strict=False))
+    return dict(zip(methods, mpl.colormaps["turbo"](np.linspace(0.05, 0.95, len(methods))), strict=True))
 
 
 def _mean(rows: Sequence[Row], nfe: int | None, field: str) -> float:

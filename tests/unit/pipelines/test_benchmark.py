@@ -191,7 +191,7 @@ def test_sums_of_different_rewards_have_panels_and_scales_of_their_own(table):
     apart = [replace(row, metric="another") if row.method == "alpha_0" else row for row in table.rows]
     for rows, panels, sums in ((table.rows, 2, 1), (apart, 4, 2)):
         trained = plots._trained(rows)
-        figure = plots._training(both, trained)
+        figure = plots._training(both, trained, plots._colours(rows))
         assert len(figure.axes) == panels
         assert [axes.get_title() for axes in figure.axes[::2]] == [
             f"Trained on {name}" for name in dict.fromkeys(trained.values())
