@@ -112,12 +112,14 @@ class RatsGrpoMethod(PolicySettings):
 class Credit(Section):
     """How OTCA spreads an advantage.
 
-    ``steps`` weighs each random step of a chain by how much nearer it came to its result, where ``floor`` (a cosine) is
-    what a step is given that gained nothing. ``objectives`` compares each reward within its group and fuses them by the
-    least-norm combination, mixed with the rewards' own weights in proportion ``exploration``. Either may be off.
+    ``steps`` says what a random step of a chain is credited with. ``likeness``: the chain's reward, weighed by how much
+    nearer it came to its result, where ``floor`` (a cosine) is what a step is given that gained nothing. ``rewards``:
+    what it changed in the rewards of the picture that the student expects, at the price of scoring one for each step.
+    ``objectives`` compares each reward within its group and fuses them by the least-norm combination, mixed with the
+    rewards' own weights in proportion ``exploration``. Either may be off (``none``, ``false``).
     """
 
-    steps: bool = True
+    steps: Literal["likeness", "rewards", "none"] = "likeness"
     objectives: bool = True
     floor: Positive = 0.01
     exploration: Share = 0.2

@@ -26,6 +26,19 @@ def step_credit(states: Tensor, drawn: Tensor, final: Tensor, floor: float) -> T
     return (gain / gain.mean(dim=0)).detach()
 
 
+def velocity_weights(responses: Tensor) -> Tensor:
+    """Weight[T] of each step, mean 1 over the steps: its noise then teaches as the change of velocity that it was.
+
+    Noise e of a step is what e / response more of velocity would have done. The gradient of its log-probability is that
+    change times response^2, most at the end of a chain, where the least noise is drawn; w_t takes the square away.
+
+    Args:
+        responses: |d mean / d velocity| / std of the steps[T].
+    """
+    weights = responses**-2
+    return weights / weights.mean()
+
+
 def _likeness(latents: Tensor, final: Tensor) -> Tensor:
     return F.cosine_similarity(latents.flatten(2), final.flatten(1)[None], dim=2)
 

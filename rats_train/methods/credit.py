@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rats_train.losses.credit import compare_again, objective_coefficients, step_credit
+from rats_train.losses.credit import compare_again, objective_coefficients, step_credit, velocity_weights
 from rats_train.losses.policy import group_advantages
 from rats_train.recipe_methods import Credit
 from rats_train.rewards.base import RewardModel
@@ -22,35 +22,57 @@ class Advantages:
 
 
 def spread_advantages(
-    credit: Credit | None, chain: StochasticRollout, scores: Tensor, rewards: Sequence[RewardModel]
+    credit: Credit | None, chain: StochasticRollout, changes: Tensor, rewards: Sequence[RewardModel]
 ) -> Advantages:
     """Advantages of the random steps of ``chain``.
 
     Args:
         credit: how to spread them; None: not at all.
         chain: N = B G chains, group after group.
-        scores: weighted scores[K, B, G] of the K rewards.
+        changes: what each of T random steps brought to the weighted scores[T, K, B, G] of the K rewards; T = 1: what
+            all of them together did.
         rewards: the K rewards.
     """
-    found = _fused(scores, rewards, credit.exploration) if credit and credit.objectives else _summed(scores)
-    if credit is None or not credit.steps:
+    found = _fused(changes, rewards, credit.exploration) if credit and credit.objectives else _summed(changes)
+    if credit is None or credit.steps == "none":
         return found
-    states, drawn = (torch.stack([getattr(step, name) for step in chain.transitions]) for name in ("state", "drawn"))
-    weights = step_credit(states, drawn, chain.final.detach(), credit.floor)
-    most = weights.amax(dim=0).view(scores.shape[1:]).mean(dim=1)
+    weights, best = _by_likeness(chain, credit.floor) if credit.steps == "likeness" else _by_rewards(chain, changes)
+    most = best.view(changes.shape[2], -1).mean(dim=1)
     return Advantages(weights * found.values, found.samples | {"credit_of_best_step": most})
 
 
-def _summed(scores: Tensor) -> Advantages:
-    return Advantages(group_advantages(scores.sum(dim=0)).view(1, -1), {})
+def _summed(changes: Tensor) -> Advantages:
+    return Advantages(_compared(changes.sum(dim=1)).flatten(1), {})
 
 
-def _fused(scores: Tensor, rewards: Sequence[RewardModel], exploration: float) -> Advantages:
+def _fused(changes: Tensor, rewards: Sequence[RewardModel], exploration: float) -> Advantages:
     """Each reward compared within its group, then fused; the rewards' weights are the shares of exploration."""
-    each = torch.stack([group_advantages(of_one).flatten() for of_one in scores])
+    each = _compared(changes).transpose(0, 1)
     shares = torch.tensor([reward.weight for reward in rewards], device=each.device, dtype=each.dtype)
-    coefficients = objective_coefficients(each, shares / shares.sum(), exploration)
-    by_group = coefficients.view(scores.shape).mean(dim=2)
-    samples = {f"credit_of_{reward.name}": share for reward, share in zip(rewards, by_group, strict=True)}
-    fused = (coefficients * each).sum(dim=0).view(scores.shape[1:])
-    return Advantages(compare_again(fused, each.view(scores.shape)).view(1, -1), samples)
+    coefficients = objective_coefficients(each.flatten(1), shares / shares.sum(), exploration).view(each.shape)
+    samples = {
+        f"credit_of_{reward.name}": share.mean(dim=(0, 2)) for reward, share in zip(rewards, coefficients, strict=True)
+    }
+    fused = (coefficients * each).sum(dim=0)
+    again = compare_again(fused.flatten(0, 1), each.flatten(1, 2))
+    return Advantages(again.view(len(fused), -1), samples)
+
+
+def _compared(scores: Tensor) -> Tensor:
+    """Group advantages of scores[..., G]."""
+    return group_advantages(scores.flatten(0, -2)).view(scores.shape)
+
+
+def _by_likeness(chain: StochasticRollout, floor: float) -> tuple[Tensor, Tensor]:
+    """Weights[T, N] of the steps by how much nearer each brought a chain to its result, and the largest of each[N]."""
+    states, drawn = (torch.stack([getattr(step, name) for step in chain.transitions]) for name in ("state", "drawn"))
+    weights = step_credit(states, drawn, chain.final.detach(), floor)
+    return weights, weights.amax(dim=0)
+
+
+def _by_rewards(chain: StochasticRollout, changes: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights[T, 1] of the steps, for whose doing a reward was is in ``changes`` already; and how far the step that
+    spread a group's rewards most did so beside the mean step[B]."""
+    weights = velocity_weights(torch.stack([step.response for step in chain.transitions]))
+    spread = changes.sum(dim=1).std(dim=2, correction=0)
+    return weights.view(-1, 1), spread.amax(dim=0) / spread.mean(dim=0).clamp(min=1e-12)

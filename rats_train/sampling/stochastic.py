@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint as recompute
 
 from rats_train.sampling.rollout import Velocity
-from rats_train.sampling.steps import StochasticStep, cps_step, euler_step, sde_step
+from rats_train.sampling.steps import StochasticStep, cps_step, euler_step, sde_step, x0_from_velocity
 
 STEPS = {"cps": cps_step, "sde": sde_step}
 
@@ -19,7 +19,8 @@ STEPS = {"cps": cps_step, "sde": sde_step}
 class Transition:
     """A random step: state[B, ...] at ``sigma``, the state drawn after it, and the Gaussian it was drawn from.
 
-    ``mean[B, ...]`` carries gradient into the velocity; the states carry none.
+    ``mean[B, ...]`` carries gradient into the velocity; the states carry none, nor does ``denoised[B, ...]``, the clean
+    latent that the velocity at ``state`` predicts. ``response``: how many ``std`` a unit of velocity moves ``mean``.
     """
 
     state: Tensor
@@ -28,6 +29,8 @@ class Transition:
     drawn: Tensor
     mean: Tensor
     std: Tensor
+    denoised: Tensor
+    response: Tensor
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,16 @@ def stochastic_rollout(
         step: StochasticStep = STEPS[kind](x, v, sigmas[k], sigmas[k + 1], fresh[:, k], eta)
         drawn = step.x.detach()
         if followed:
-            transitions.append(Transition(x, sigmas[k], sigmas[k + 1], drawn, step.mean, step.std))
+            denoised = x0_from_velocity(x, v.detach(), sigmas[k])
+            response = _response(kind, sigmas[k], sigmas[k + 1], eta)
+            transitions.append(Transition(x, sigmas[k], sigmas[k + 1], drawn, step.mean, step.std, denoised, response))
         x = drawn
     final = euler_step(x, evaluate(x, last, final_gradient), sigmas[last], sigmas[last + 1])
     return StochasticRollout(final, transitions)
+
+
+def _response(kind: Literal["cps", "sde"], sigma: Tensor, sigma_next: Tensor, eta: float) -> Tensor:
+    """|d mean / d velocity| / std of a step, whose mean is affine in the velocity."""
+    zero = torch.zeros_like(sigma)
+    step = STEPS[kind](zero, torch.ones_like(sigma), sigma, sigma_next, zero, eta)
+    return step.mean.abs() / step.std

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rats_train.losses.credit import compare_again, objective_coefficients, step_credit
+from rats_train.losses.credit import compare_again, objective_coefficients, step_credit, velocity_weights
+from rats_train.losses.policy import gaussian_log_prob
 
 
 def draws(*shape: int, seed: int = 0) -> Tensor:
@@ -50,6 +51,22 @@ def test_where_no_step_gained_and_where_the_floor_is_all_steps_weigh_alike() -> 
 def test_no_gradient_runs_through_step_weights() -> None:
     states, drawn, final = (tensor.requires_grad_() for tensor in chain())
     assert not step_credit(states, drawn, final, 0.01).requires_grad
+
+
+def test_weighed_by_velocity_every_step_learns_the_change_that_its_noise_was() -> None:
+    velocities, noises, stds = draws(3, 6).requires_grad_(), draws(3, 6, seed=1), torch.tensor([0.3, 0.1, 0.02])
+    slopes = torch.tensor([0.1, 0.2, 0.4])
+    responses = slopes / stds
+    weights = velocity_weights(responses)
+    assert float(weights.mean()) == pytest.approx(1)
+    log_probs = [
+        gaussian_log_prob((slope * v + std * e).detach()[None], (slope * v)[None], std)
+        for v, e, slope, std in zip(velocities, noises, slopes, stds, strict=True)
+    ]
+    (weights * torch.cat(log_probs)).sum().backward()
+    assert velocities.grad is not None
+    one = velocities.grad[0] / (noises[0] / responses[0])
+    torch.testing.assert_close(velocities.grad, one.mean() * noises / responses[:, None])
 
 
 @pytest.mark.parametrize("objectives", [1, 2, 3, 5])

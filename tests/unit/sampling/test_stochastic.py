@@ -6,7 +6,7 @@ from torch import Tensor
 
 from rats_train.models.schedule import Schedule
 from rats_train.sampling.rollout import rollout
-from rats_train.sampling.stochastic import StochasticRollout, stochastic_rollout
+from rats_train.sampling.stochastic import STEPS, StochasticRollout, stochastic_rollout
 
 KINDS = ["cps", "sde"]
 BUDGET = 4
@@ -65,6 +65,19 @@ def test_gradient_reaches_the_means_alone(kind: str) -> None:
         assert step.mean.requires_grad
         assert not step.state.requires_grad
         assert not step.drawn.requires_grad
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_says_what_it_expected_and_how_its_mean_answers_to_the_velocity(kind: str) -> None:
+    flow = Flow()
+    for step in draw(flow, kind, eta=0.7).transitions:
+        velocity = flow(step.state, step.sigma.expand(3)).detach()
+        torch.testing.assert_close(step.denoised, step.state - step.sigma * velocity)
+        assert not step.denoised.requires_grad
+        velocity.requires_grad_()
+        taken = STEPS[kind](step.state, velocity, step.sigma, step.sigma_next, torch.zeros(3, 8), 0.7)
+        (slope,) = torch.autograd.grad(taken.mean.sum(), velocity)
+        torch.testing.assert_close((slope.abs() / step.std), step.response.expand(3, 8))
 
 
 def test_one_pass_draws_the_chain_and_its_graph() -> None:
