@@ -112,14 +112,15 @@ class RatsGrpoMethod(PolicySettings):
 class Credit(Section):
     """How OTCA spreads an advantage.
 
-    ``steps`` says what a random step of a chain is credited with. ``likeness``: the chain's reward, weighed by how much
-    nearer it came to its result, where ``floor`` (a cosine) is what a step is given that gained nothing. ``rewards``:
-    what it changed in the rewards of the picture that the student expects, at the price of scoring one for each step.
+    ``steps`` says how the random steps of a chain share in it. ``likeness``: by how much nearer each came to its
+    result, where ``floor`` (a cosine) is what a step is given that gained nothing. ``halves``: the first half of them
+    is judged by the picture that the student expects in the middle of the chain, the second by the result, and each
+    weighs as the change of velocity that its noise was.
     ``objectives`` compares each reward within its group and fuses them by the least-norm combination, mixed with the
     rewards' own weights in proportion ``exploration``. Either may be off (``none``, ``false``).
     """
 
-    steps: Literal["likeness", "rewards", "none"] = "likeness"
+    steps: Literal["likeness", "halves", "none"] = "likeness"
     objectives: bool = True
     floor: Positive = 0.01
     exploration: Share = 0.2

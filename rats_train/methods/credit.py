@@ -22,32 +22,32 @@ class Advantages:
 
 
 def spread_advantages(
-    credit: Credit | None, chain: StochasticRollout, changes: Tensor, rewards: Sequence[RewardModel]
+    credit: Credit | None, chain: StochasticRollout, verdicts: Tensor, rewards: Sequence[RewardModel]
 ) -> Advantages:
     """Advantages of the random steps of ``chain``.
 
     Args:
         credit: how to spread them; None: not at all.
         chain: N = B G chains, group after group.
-        changes: what each of T random steps brought to the weighted scores[T, K, B, G] of the K rewards; T = 1: what
-            all of them together did.
+        verdicts: weighted scores[T, K, B, G] of the K rewards that each of T random steps is judged by; T = 1: all of
+            them by the same.
         rewards: the K rewards.
     """
-    found = _fused(changes, rewards, credit.exploration) if credit and credit.objectives else _summed(changes)
+    found = _fused(verdicts, rewards, credit.exploration) if credit and credit.objectives else _summed(verdicts)
     if credit is None or credit.steps == "none":
         return found
-    weights, best = _by_likeness(chain, credit.floor) if credit.steps == "likeness" else _by_rewards(chain, changes)
-    most = best.view(changes.shape[2], -1).mean(dim=1)
+    weights = _likeness_weights(chain, credit.floor) if credit.steps == "likeness" else _velocity_weights(chain)
+    most = weights.amax(dim=0).expand(found.values.shape[1]).view(verdicts.shape[2:]).mean(dim=1)
     return Advantages(weights * found.values, found.samples | {"credit_of_best_step": most})
 
 
-def _summed(changes: Tensor) -> Advantages:
-    return Advantages(_compared(changes.sum(dim=1)).flatten(1), {})
+def _summed(verdicts: Tensor) -> Advantages:
+    return Advantages(_compared(verdicts.sum(dim=1)).flatten(1), {})
 
 
-def _fused(changes: Tensor, rewards: Sequence[RewardModel], exploration: float) -> Advantages:
+def _fused(verdicts: Tensor, rewards: Sequence[RewardModel], exploration: float) -> Advantages:
     """Each reward compared within its group, then fused; the rewards' weights are the shares of exploration."""
-    each = _compared(changes).transpose(0, 1)
+    each = _compared(verdicts).transpose(0, 1)
     shares = torch.tensor([reward.weight for reward in rewards], device=each.device, dtype=each.dtype)
     coefficients = objective_coefficients(each.flatten(1), shares / shares.sum(), exploration).view(each.shape)
     samples = {
@@ -63,16 +63,12 @@ def _compared(scores: Tensor) -> Tensor:
     return group_advantages(scores.flatten(0, -2)).view(scores.shape)
 
 
-def _by_likeness(chain: StochasticRollout, floor: float) -> tuple[Tensor, Tensor]:
-    """Weights[T, N] of the steps by how much nearer each brought a chain to its result, and the largest of each[N]."""
+def _likeness_weights(chain: StochasticRollout, floor: float) -> Tensor:
+    """Weights[T, N] of the steps, by how much nearer each brought a chain to its result."""
     states, drawn = (torch.stack([getattr(step, name) for step in chain.transitions]) for name in ("state", "drawn"))
-    weights = step_credit(states, drawn, chain.final.detach(), floor)
-    return weights, weights.amax(dim=0)
+    return step_credit(states, drawn, chain.final.detach(), floor)
 
 
-def _by_rewards(chain: StochasticRollout, changes: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights[T, 1] of the steps, for whose doing a reward was is in ``changes`` already; and how far the step that
-    spread a group's rewards most did so beside the mean step[B]."""
-    weights = velocity_weights(torch.stack([step.response for step in chain.transitions]))
-    spread = changes.sum(dim=1).std(dim=2, correction=0)
-    return weights.view(-1, 1), spread.amax(dim=0) / spread.mean(dim=0).clamp(min=1e-12)
+def _velocity_weights(chain: StochasticRollout) -> Tensor:
+    """Weights[T, 1] of the steps, alike for all chains."""
+    return velocity_weights(torch.stack([step.response for step in chain.transitions])).view(-1, 1)

@@ -118,7 +118,8 @@ class PolicyGradient:
         settings, chain = self._settings, groups.chain
         scores = scores.detach().view(len(scores), -1, settings.group_size)
         log_probs = torch.stack([gaussian_log_prob(step.drawn, step.mean, step.std) for step in chain.transitions])
-        advantages = spread_advantages(self._credit, chain, self._changes(groups, scores, context), context.rewards)
+        verdicts = self._verdicts(groups, scores, context)
+        advantages = spread_advantages(self._credit, chain, verdicts, context.rewards)
         loss = clipped_policy_loss(log_probs, log_probs.detach(), advantages.values, settings.clip_range)
         rewards = scores.sum(dim=0)
         if not settings.kl_weight:
@@ -127,18 +128,19 @@ class PolicyGradient:
         recorded = advantages.samples | {"kl": kl.detach().view_as(rewards).mean(dim=1)}
         return PolicyUpdate(loss + settings.kl_weight * kl.mean(), rewards, recorded)
 
-    def _changes(self, groups: Groups, scores: Tensor, context: StepContext) -> Tensor:
-        """What each random step changed in scores[K, B, G], with a leading dimension of steps, or of one for them all.
+    def _verdicts(self, groups: Groups, scores: Tensor, context: StepContext) -> Tensor:
+        """The scores[T, K, B, G] that each of T random steps is judged by; T = 1: scores[K, B, G] for all of them.
 
-        A state is worth the rewards of the clean latent that its velocity predicts. After the last random step that is
-        the chain's result; before the first, a group is in one state, so that it takes no part in its comparison.
+        The noise of the steps to come is in a result as much as a step's own. So the first half of them may be judged
+        by the clean latent that the student predicts from where it led, which knows of no other.
         """
-        if self._credit is None or self._credit.steps != "rewards":
+        steps = groups.chain.transitions
+        half = len(steps) // 2
+        if self._credit is None or self._credit.steps != "halves" or not half:
             return scores[None]
         with torch.no_grad():
-            between = [score_each(step.denoised, groups.prompts, context) for step in groups.chain.transitions[1:]]
-        worth = torch.stack([*(each.view(scores.shape) for each in between), scores])
-        return torch.cat([worth[:1], worth.diff(dim=0)])
+            predicted = score_each(steps[half].denoised, groups.prompts, context).view(scores.shape)
+        return torch.stack([*[predicted] * half, *[scores] * (len(steps) - half)])
 
     def _learned(self, step: int, random_steps: int) -> Collection[int]:
         """The random steps that training step ``step`` learns from: the same for all rows and ranks."""

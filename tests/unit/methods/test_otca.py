@@ -13,7 +13,9 @@ from rats_train.losses.policy import clipped_policy_loss, group_advantages
 from rats_train.methods import policy_gradient
 from rats_train.methods.build import build_method
 from rats_train.methods.start import draw_budget
+from rats_train.recipe_methods import Credit
 from rats_train.rewards.base import NOTHING, Extras, Traits
+from rats_train.sampling.stochastic import StochasticRollout
 from tests.unit.methods.conftest import Case, with_method
 from tests.unit.methods.test_grpo import draws  # noqa: F401 - a fixture
 
@@ -79,45 +81,47 @@ def test_an_advantage_is_the_credit_of_its_step_times_the_fused_one(
     assert summary["credit_of_best_step"] >= 1
 
 
-def test_a_step_is_credited_with_what_it_changed_in_each_reward(
+@pytest.mark.parametrize(("nfe", "judged_halfway"), [(2, 0), (3, 1), (4, 1)])
+def test_the_first_half_of_a_chain_is_judged_by_where_it_led(
     case: Case,
     advantages: list[Tensor],
     draws: list[Any],  # noqa: F811
+    nfe: int,
+    judged_halfway: int,
 ) -> None:
-    case.rewards = [Channel(0, 1.0), Channel(1, 2.0), Channel(2, 1.0)]
-    result = case.step(otca(case, steps="rewards", exploration=1.0), step=step_of(case.recipe, 4))
-    chain = draws[0]
-    assert len(chain.transitions) == 3
-    seen = [*(step.denoised for step in chain.transitions[1:]), chain.final]
-    weighed = torch.tensor([1.0, 2.0, 1.0])
-    worth = torch.stack([weighed * case.model.decode(latents).mean(dim=(2, 3)) for latents in seen])
-    changes = torch.cat([worth[:1], worth.diff(dim=0)])
-    each = torch.stack([
-        torch.stack([group_advantages(of_one.view(3, 4)).flatten() for of_one in step.T]) for step in changes
-    ])  # fmt: skip
-    fused = (each * torch.tensor([0.25, 0.5, 0.25])[None, :, None]).sum(dim=1)
-    widest = each.view(3, 3, 3, 4).std(dim=3, correction=0).amax(dim=1)
-    again = fused.view(3, 3, 4) * (widest / fused.view(3, 3, 4).std(dim=2, correction=0)).unsqueeze(2)
-    weights = velocity_weights(torch.stack([step.response for step in chain.transitions]))
-    assert weights[0] > 2 * weights[-1]
-    torch.testing.assert_close(advantages[0], weights[:, None] * again.flatten(1), atol=1e-4, rtol=1e-3)
-    assert (result.samples["credit_of_best_step"] > 1).all()
+    case.rewards = [Channel(0, 1.0), Channel(1, 2.0)]
+    case.step(otca(case, steps="halves", objectives=False), step=step_of(case.recipe, nfe))
+    steps = draws[0].transitions
+    seen = [steps[min(judged_halfway, nfe - 2)].denoised, draws[0].final]
+    expected = []
+    for latents in seen:
+        means = case.model.decode(latents).mean(dim=(2, 3))
+        expected.append(group_advantages((means[:, 0] + 2 * means[:, 1]).view(3, 4)).flatten())
+    assert not torch.allclose(*expected, atol=0.1)
+    weights = velocity_weights(torch.stack([step.response for step in steps]))
+    judged = [expected[0]] * judged_halfway + [expected[1]] * (nfe - 1 - judged_halfway)
+    torch.testing.assert_close(
+        advantages[0].expand(nfe - 1, -1), weights[:, None] * torch.stack(judged), atol=1e-4, rtol=1e-3
+    )
 
 
-def test_what_the_steps_changed_adds_up_to_what_the_chain_is_worth(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Tensor] = []
+def test_each_half_fuses_the_rewards_by_its_own_verdicts(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    case.rewards = [Channel(0, 1.0), Channel(1, 2.0)]
+    seen: list[tuple[Tensor, Tensor]] = []
     spread = policy_gradient.spread_advantages
 
-    def spread_seen(credit: object, chain: object, changes: Tensor, rewards: object) -> object:
-        seen.append(changes)
-        return spread(credit, chain, changes, rewards)  # type: ignore[arg-type]
+    def spread_seen(credit: Any, chain: Any, verdicts: Tensor, rewards: Any) -> Any:
+        found = spread(credit, chain, verdicts, rewards)
+        weights = velocity_weights(torch.stack([step.response for step in chain.transitions]))
+        seen.append((verdicts, found.values / weights[:, None]))
+        return found
 
     monkeypatch.setattr(policy_gradient, "spread_advantages", spread_seen)
-    case.rewards = [Channel(0, 1.0), Channel(1, 2.0)]
-    for steps in ("rewards", "none"):
-        case.step(otca(case, steps=steps), step=step_of(case.recipe, 4))
-    assert [len(changes) for changes in seen] == [3, 1]
-    torch.testing.assert_close(seen[0].sum(dim=0), seen[1][0])
+    case.step(otca(case, steps="halves"), step=step_of(case.recipe, 4))
+    (verdicts, values), credit = seen[0], Credit(steps="none")
+    for verdict, value in zip(verdicts, values, strict=True):
+        alone = spread(credit, StochasticRollout(verdict, []), verdict[None], case.rewards).values
+        torch.testing.assert_close(value[None], alone, atol=1e-4, rtol=1e-3)
 
 
 def test_with_both_halves_off_it_is_grpo(case: Case) -> None:
