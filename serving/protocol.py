@@ -20,9 +20,10 @@ previews, if it asked for them, and then by the finished picture.
 | IMAGE | UINT8[H, W, 3], video UINT8[T, H, W, 3] | the pixels, if no FORMAT was given |
 | FILE | UINT8[bytes] | the file, if one was |
 
-Errors: INVALID_ARGUMENT for a request that can never be drawn; UNAVAILABLE with "maximum queue size" or "timeout
-expired" for one that came at a bad time; CANCELLED for one that its caller gave up; INTERNAL for a failed step. Send
-the gRPC header `triton_grpc_error: true`, or a stream tells no status.
+Errors: `refused: REASON` for a request that can never be drawn, `busy: REASON` for one that came at a bad time,
+`cancelled: REASON` for one that its caller gave up, `failed: REASON` for a failed step. The kind stands in the message,
+because a stream tells no status without the gRPC header `triton_grpc_error`: do not send that, for Triton may crash
+on the next error if you do (24.10).
 """
 
 import re
@@ -35,6 +36,8 @@ NEGATIVE_PROMPT, GUIDANCE, ADAPTER, PREVIEWS, FORMAT = "NEGATIVE_PROMPT", "GUIDA
 STEP, IMAGE, FILE = "STEP", "IMAGE", "FILE"
 
 Format = Literal["png", "webp", "jpeg"]
+Failure = Literal["refused", "busy", "cancelled", "failed"]
+"""Why there is no picture: it can never be drawn; not now; its caller gave it up; drawing it went wrong."""
 
 BACKEND: Final = "fewstep"
 MAX_ROWS: Final = 8

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,10 @@ from numpy.typing import NDArray
 from serving.drawing.scheduling import StepScheduler, Task
 from serving.drawing.stepping import Sample, Stepper
 from serving.pictures import encode
-from serving.protocol import QUEUE_SECONDS, QUEUE_SIZE, Job
+from serving.protocol import QUEUE_SECONDS, QUEUE_SIZE, Failure, Job
 
 _ENCODERS = 4
 """Threads that turn pixels into files and hand them over, so that no step waits for it."""
-
-Failure = Literal["refused", "busy", "cancelled", "failed"]
-"""It can never be drawn; not now; its caller gave it up; drawing it went wrong."""
 
 log = logging.getLogger(__name__)
 

@@ -58,45 +58,45 @@ async def draw_picture(
     stream = client.stream_infer(
         _once({"model_name": model, "inputs": _inputs(job)}),
         stream_timeout=timeout,
-        headers=_headers(),
+        headers=_trace(),
     )
-    finished = None
+    finished: Picture | Exception = BrokenError("the answer ended before the picture")
     try:
         # To the stream's own end, and not only to the picture: Triton keeps a version for streams that are cut off.
         async for result, error in stream:
             if error is not None:
-                raise _sorted(error.message(), None)
+                finished = _sorted(error)
+                continue
             picture = _picture(result, job)
             if picture.step == job.steps:
                 finished = picture
             elif on_preview is not None:
                 on_preview(picture)
     except grpc.RpcError as error:
-        raise _sorted(error.details(), error.code()) from error
+        late = error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        raise (BusyError if late else BrokenError)(error.details() or str(error.code())) from error
     finally:
         stream.cancel()
-    if finished is None:
-        raise BrokenError("the answer ended before the picture")
+    if isinstance(finished, Exception):
+        raise finished
     return finished
 
 
 def first_line(error: InferenceServerException) -> str:
     """Triton's reason in one line, without the Python traceback that may follow it."""
-    return _first_line(error.message() or str(error))
+    reason: str = error.message() or str(error)
+    return reason.strip().splitlines()[0].removeprefix("[request id: <id_unknown>] ")
 
 
-def _first_line(text: str) -> str:
-    return text.strip().splitlines()[0].removeprefix("[request id: <id_unknown>] ")
-
-
-def _sorted(message: str | None, status: grpc.StatusCode | None) -> Exception:
-    reason = _first_line(message or str(status))
-    busy = "maximum queue size" in reason or "timeout expired" in reason
-    if busy or status == grpc.StatusCode.DEADLINE_EXCEEDED:
-        return BusyError(reason)
-    if status == grpc.StatusCode.INVALID_ARGUMENT:
+def _sorted(error: InferenceServerException) -> Exception:
+    """What the backend says of a picture, by its first word; what Triton itself says is a fault."""
+    line = first_line(error)
+    kind, _, reason = line.partition(": ")
+    if kind == "refused":
         return RefusedError(reason)
-    return BrokenError(reason)
+    if kind == "busy":
+        return BusyError(reason)
+    return BrokenError(line)
 
 
 def _picture(result: Any, job: Job) -> Picture:
@@ -105,9 +105,9 @@ def _picture(result: Any, job: Job) -> Picture:
     return Picture(step, content.tobytes() if job.format else content)
 
 
-def _headers() -> dict[str, str]:
-    """Ask for a status, which a stream does not tell otherwise; name the trace that the request belongs to."""
-    headers = {"triton_grpc_error": "true"}
+def _trace() -> dict[str, str]:
+    """Names the trace that the request belongs to."""
+    headers: dict[str, str] = {}
     propagate.inject(headers)
     return headers
 

@@ -11,8 +11,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import NDArray
 
-from serving.drawing.loop import Failure
-from serving.protocol import FILE, IMAGE, STEP
+from serving.protocol import FILE, IMAGE, STEP, Failure
 
 _POLL_SECONDS = 0.02
 
@@ -53,8 +52,8 @@ class Answer:
         self._send(pb_utils.InferenceResponse(tensors), final=final)
 
     def fail(self, failure: Failure, reason: str) -> None:
-        """Send an error."""
-        error = pb_utils.TritonError(reason, getattr(pb_utils.TritonError, self._CODES[failure]))
+        """Send an error, whose kind its message tells: a code alone does not reach a stream."""
+        error = pb_utils.TritonError(f"{failure}: {reason}", getattr(pb_utils.TritonError, self._CODES[failure]))
         self._send(pb_utils.InferenceResponse(error=error), final=True)
 
     def _send(self, response: Any, *, final: bool) -> None:

@@ -139,6 +139,16 @@ def test_callers_with_a_client_of_their_own_are_refused_as_well(triton, name, va
         triton.do(triton.draw(job))
 
 
+def test_refusals_harm_nobody(triton, stepper):
+    async def many_refused():
+        refused = [triton.draw(Job("a fox", seed, 4)) for seed in range(100)]
+        return await asyncio.gather(triton.draw(Job("two owls", 1, 8)), *refused, return_exceptions=True)
+
+    picture, *refusals = triton.do(many_refused())
+    assert {type(refusal) for refusal in refusals} == {RefusedError}
+    np.testing.assert_array_equal(picture.content, draw(stepper, [Job("two owls", 1, 8)])[0])
+
+
 def test_a_caller_that_gives_up_frees_its_slot_and_others_are_unharmed(triton, stepper):
     async def give_up():
         tasks = [asyncio.create_task(triton.draw(Job("a fox", seed, LONG))) for seed in range(MAX_ROWS)]
