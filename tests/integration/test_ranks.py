@@ -25,7 +25,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "distill": {},
     "reward_only": {},
     "grpo": GROUPS | {"kl_weight": 0.1},
-    "otca": GROUPS,
+    "otca": GROUPS | {"credit": {"steps": "halves"}},
     "rtdmd": GROUPS | {"cold_start": 0.5, "fake_updates": 2, "learned_steps": 1, "gate": "soft", "credit": {}},
 }
 LORA: dict[str, dict[str, Any]] = {"full": {}, "lora": {"lora": {"rank": 4}}}

@@ -26,6 +26,7 @@ METHODS: list[dict[str, Any]] = [
     GRPO,
     GRPO | {"name": "rats_grpo"},
     GRPO | {"name": "otca"},
+    GRPO | {"name": "otca", "credit": {"steps": "halves"}},
     GRPO | {"name": "rtdmd", "cold_start": 0.67, "fake_updates": 2, "gate": "soft", "credit": {}},
     {"name": "rtdmd", "cold_start": 1, "fake_updates": 2},
 ]
