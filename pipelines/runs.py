@@ -85,9 +85,14 @@ def find_result(workspace: Path, result: str) -> Path:
     if result == "package" and students:
         raise UserError(
             f"No student in {workspace} was promoted, so none is packaged: the report says why. To serve one all the "
-            f"same: `rats package {students[-1]} --out models`, then `rats serve --repo models`."
+            f"same: {serve_anyway(students[-1])}."
         )
     raise UserError(f"No {result} in {workspace}: make one with `rats run`.")
+
+
+def serve_anyway(student: Path) -> str:
+    """The commands that serve a student which was not promoted."""
+    return f"`rats package {student} --out models`, then `rats serve --repo models`"
 
 
 def find_package(workspace: Path, student_keys: Collection[str]) -> Path | None:

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.runs import RESULTS, read_progress, read_run
+from pipelines.runs import RESULTS, read_progress, read_run, serve_anyway
 from rats_train.files import read_json
 
 if TYPE_CHECKING:
@@ -90,13 +90,21 @@ def run_view(values: dict[str, Any]) -> RenderableType:
 
 
 def results_view(values: dict[str, Any]) -> RenderableType:
-    """The comparisons of a finished run, and where its results are."""
+    """The comparisons of a finished run, where its results are, and how to serve them."""
     table = Table.grid(padding=(0, 2))
     for name in RESULTS:
         if values.get(name):
             table.add_row(Text(name, "bold"), Text(values[name], overflow="fold"))
+    if values.get("status") == "succeeded":
+        table.add_row(Text("serve it", "bold"), Text(_how_to_serve(values), overflow="fold"))
     card = [Text(), scorecard_table(read_json(values["scorecard"]))] if values.get("scorecard") else []
     return Group(*card, Text(), table)
+
+
+def _how_to_serve(values: dict[str, Any]) -> str:
+    if values.get("package"):
+        return "`rats serve`"
+    return f"not promoted, the report says why; all the same: {serve_anyway(Path(values['student']))}"
 
 
 def scorecard_table(card: dict[str, Any]) -> Table:

@@ -105,6 +105,15 @@ def test_the_results_show_leads_with_intervals(tmp_path):
     assert "package" not in shown
 
 
+def test_a_finished_run_ends_with_the_way_to_serve_its_student(tmp_path):
+    student = str(tmp_path / "student")
+    promoted = {"status": "succeeded", "student": student, "package": str(tmp_path / "package")}
+    assert text(results_view(promoted)).rstrip().endswith("serve it  `rats serve`")
+    shown = " ".join(text(results_view(promoted | {"package": None})).split())
+    assert f"not promoted, the report says why; all the same: `rats package {student} --out models`" in shown
+    assert "serve it" not in text(results_view(promoted | {"status": "failed", "package": None}))
+
+
 @pytest.mark.parametrize(("seconds", "said"), [(7.44, "7.4 s"), (59.96, "60.0 s"), (75, "1:15"), (3661, "1:01:01")])
 def test_clock(seconds, said):
     assert clock(seconds) == said
