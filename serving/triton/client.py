@@ -74,7 +74,7 @@ async def draw_picture(
                 on_preview(picture)
     except grpc.RpcError as error:
         late = error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-        raise (BusyError if late else BrokenError)(error.details() or str(error.code())) from error
+        raise (BusyError if late else BrokenError)(_one_line(error.details() or str(error.code()))) from error
     finally:
         stream.cancel()
     if isinstance(finished, Exception):
@@ -84,7 +84,10 @@ async def draw_picture(
 
 def first_line(error: InferenceServerException) -> str:
     """Triton's reason in one line, without the Python traceback that may follow it."""
-    reason: str = error.message() or str(error)
+    return _one_line(error.message() or str(error))
+
+
+def _one_line(reason: str) -> str:
     return reason.strip().splitlines()[0].removeprefix("[request id: <id_unknown>] ")
 
 
