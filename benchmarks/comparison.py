@@ -2,8 +2,8 @@
 
     python -m benchmarks.comparison
 
-Each suite whose results lie under ``benchmarks/results`` has its part of the page, between two comments; so has the
-comparison of the two methods with several objectives.
+Each suite whose results lie under ``benchmarks/results`` has its part of the page, between two comments; so have the
+comparison of the two methods with several objectives, and that of RTDMD with its first stage alone.
 """
 
 import json
@@ -37,6 +37,9 @@ def _part(name: str, results: Path) -> str:
     if name == "objectives":
         suite, _, rows = _read("methods", results)
         return f"\n{objectives_table(rows, suite)}\n\n"
+    if name == "second_stage":
+        *_, rows = _read("methods", results)
+        return f"\n{_leads(_against(rows, 'rtdmd', 'acdmd'))}\n\n"
     return _tables(*_read(name, results))
 
 
@@ -57,6 +60,19 @@ def _tables(suite: Suite, command: str, rows: Sequence[Row]) -> str:
         f"on {machines}. Student minus the teacher on its full schedule:"
     )
     return "\n" + "\n\n".join([about, leads(rows), _prices(rows, suite)]) + "\n\n"
+
+
+def _against(rows: Sequence[Row], method: str, other: str) -> list[Row]:
+    """The rows of a method with another's value in place of the teacher's, where both have the seed and the budget.
+
+    How far apart the two are prompt by prompt is not in the rows, so the interval of a single seed is endless.
+    """
+    theirs = {(row.seed, row.nfe, row.metric): row.value for row in rows if row.method == other}
+    return [
+        replace(row, teacher_50=theirs[key], ci95=(-np.inf, np.inf))
+        for row in rows
+        if row.method == method and (key := (row.seed, row.nfe, row.metric)) in theirs
+    ]
 
 
 def _of_one_kind(rows: Sequence[Row]) -> list[Row]:

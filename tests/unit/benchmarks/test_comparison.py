@@ -101,3 +101,19 @@ def test_what_a_method_pays_and_how_long_it_takes(table):
     assert rats[2:] == ["-0.0 / -0.0", "75 / 75", "400", "1.5", "100 (1 of 2)", "150 (1 of 2)", "2"]
     assert tau[:2] == ["`tau_0.2`", "`method.tau=0.2`"]
     assert tau[-5:] == ["400", "–", "never", "never", "1"]
+
+
+def test_the_second_stage_is_compared_with_the_first_where_both_were_trained(tmp_path):
+    cases = [
+        rows_of("acdmd", 0, 0.01), rows_of("rtdmd", 0, 0.03), rows_of("rtdmd", 1, 0.0), rows_of("acdmd", 1, 0.01),
+        rows_of("rtdmd", 2, 9.0), rows_of("rats", 0, 9.0),
+    ]  # fmt: skip
+    rows = [asdict(row) for case in cases for row in case]
+    (tmp_path / "emoji_methods.json").write_text(json.dumps({"command": "rats benchmark methods", "rows": rows}))
+    text = page("<!-- table: second_stage -->\nold\n<!-- end -->\n", tmp_path)
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    # Differences .02 and -.01: half their interval is 12.706 times half their distance.
+    assert [line[:3] for line in lines[2:]] == [
+        ["`rtdmd`", "3", "+.005 [-.186, +.196], 1 of 2"],
+        ["`rtdmd`", "5", "+.005 [-.186, +.196], 1 of 2"],
+    ]
