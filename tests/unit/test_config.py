@@ -12,7 +12,7 @@ from rats_train.recipe_methods import GrpoMethod, RatsMethod
 def test_the_packaged_recipe_loads_by_name() -> None:
     recipe = load_recipe("emoji")
     assert recipe.student.steps == [3, 5, 8]
-    assert recipe.method == RatsMethod(alpha=2.0, tau=0.05)
+    assert recipe.method == RatsMethod(alpha=1.0, tau=0.05, horizons="later")
     assert recipe.training.learning_rate == 3e-4
 
 
@@ -64,7 +64,9 @@ def test_the_keys_of_a_switched_method_are_set_in_any_order(overrides: list[str]
 
 def test_naming_the_method_that_a_recipe_has_already_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(dump_recipe(load_recipe("emoji", ["method.alpha=3"])))
-    assert load_recipe(str(tmp_path / "mine.yaml"), ["method.name=rats"]).method == RatsMethod(alpha=3)
+    assert load_recipe(str(tmp_path / "mine.yaml"), ["method.name=rats"]).method == RatsMethod(
+        alpha=3, horizons="later"
+    )
 
 
 def test_a_method_without_a_name_is_rats() -> None:

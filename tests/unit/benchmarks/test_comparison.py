@@ -95,18 +95,18 @@ def test_what_a_method_pays_and_how_long_it_takes(table):
     lines = table(
         rows_of("rats", 0, -0.04, memory=3 * 2**29),
         rows_of("rats", 1, -0.04, crossed=None),
-        rows_of("tau_0.2", 0, 0.0, crossed=None),
+        rows_of("alpha_0", 0, 0.0, crossed=None),
     )
-    rats, tau = lines[-2:]
+    rats, without = lines[-2:]
     assert rats[2:] == ["-0.0 / -0.0", "75 / 75", "400", "1.5", "100 (1 of 2)", "150 (1 of 2)", "2"]
-    assert tau[:2] == ["`tau_0.2`", "`method.tau=0.2`"]
-    assert tau[-5:] == ["400", "–", "never", "never", "1"]
+    assert without[:2] == ["`alpha_0`", "`method.name=reward_only`"]
+    assert without[-5:] == ["400", "–", "never", "never", "1"]
 
 
 def test_the_second_stage_is_compared_with_the_first_where_both_were_trained(tmp_path):
     cases = [
         rows_of("acdmd", 0, 0.01), rows_of("rtdmd", 0, 0.03), rows_of("rtdmd", 1, 0.0), rows_of("acdmd", 1, 0.01),
-        rows_of("rtdmd", 2, 9.0), rows_of("rats", 0, 9.0),
+        rows_of("rtdmd", 2, 9.0), rows_of("rats", 0, 9.0), rows_of("rtdmd_long", 0, 0.04), rows_of("rtdmd_long", 1, 0.04),
     ]  # fmt: skip
     rows = [asdict(row) for case in cases for row in case]
     (tmp_path / "emoji_methods.json").write_text(json.dumps({"command": "rats benchmark methods", "rows": rows}))
@@ -116,4 +116,6 @@ def test_the_second_stage_is_compared_with_the_first_where_both_were_trained(tmp
     assert [line[:3] for line in lines[2:]] == [
         ["`rtdmd`", "3", "+.005 [-.186, +.196], 1 of 2"],
         ["`rtdmd`", "5", "+.005 [-.186, +.196], 1 of 2"],
+        ["`rtdmd_long`", "3", "+.030 [+.030, +.030], 2 of 2"],
+        ["`rtdmd_long`", "5", "+.030 [+.030, +.030], 2 of 2"],
     ]
