@@ -63,7 +63,7 @@ def _tables(suite: Suite, command: str, rows: Sequence[Row]) -> str:
 
 
 def _against(rows: Sequence[Row], methods: Sequence[str], other: str) -> list[Row]:
-    """The rows of some methods with another's value in place of the teacher's, where it has the seed and the budget too.
+    """The rows of some methods with another's value in place of the teacher's, where it has seed and budget too.
 
     How far apart two methods are prompt by prompt is not in the rows, so the interval of a single seed is endless.
     """

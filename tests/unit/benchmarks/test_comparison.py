@@ -106,7 +106,8 @@ def test_what_a_method_pays_and_how_long_it_takes(table):
 def test_the_second_stage_is_compared_with_the_first_where_both_were_trained(tmp_path):
     cases = [
         rows_of("acdmd", 0, 0.01), rows_of("rtdmd", 0, 0.03), rows_of("rtdmd", 1, 0.0), rows_of("acdmd", 1, 0.01),
-        rows_of("rtdmd", 2, 9.0), rows_of("rats", 0, 9.0), rows_of("rtdmd_long", 0, 0.04), rows_of("rtdmd_long", 1, 0.04),
+        rows_of("rtdmd", 2, 9.0), rows_of("rats", 0, 9.0), rows_of("rtdmd_long", 0, 0.04),
+        rows_of("rtdmd_long", 1, 0.04),
     ]  # fmt: skip
     rows = [asdict(row) for case in cases for row in case]
     (tmp_path / "emoji_methods.json").write_text(json.dumps({"command": "rats benchmark methods", "rows": rows}))
