@@ -25,7 +25,7 @@ demo: $(STAMP) ## The main job: teacher, trajectories, RATS training, scores, si
 serve: $(STAMP) ## Serve the champion until Ctrl-C
 	$(BIN)/rats serve
 
-lint: $(STAMP) ## ruff, mypy --strict on rats_train, import-linter
+lint: $(STAMP) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.drawing.scheduling import StepScheduler, Task
-from serving.drawing.stepping import Stepper
+from serving.drawing.stepping import Sample, Stepper
 from serving.protocol import Job
 
 
@@ -19,7 +19,8 @@ def draw(stepper: Stepper, jobs: Sequence[Job]) -> list[NDArray[np.uint8]]:
     scheduler = StepScheduler(stepper.max_rows, len(jobs))
     for number, job in enumerate(jobs):
         scheduler.submit(Task(number, job.steps, stepper.rows(job), job.adapter))
-    samples, pictures = {}, {}
+    samples: dict[int, Sample] = {}
+    pictures: dict[int, NDArray[np.uint8]] = {}
     while scheduler.active or scheduler.waiting:
         samples |= {task.id: stepper.start(jobs[task.id]) for task in scheduler.admit()}
         batch = scheduler.next_batch()

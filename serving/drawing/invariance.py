@@ -20,9 +20,9 @@ def isolate_rows(transformer: nn.Module, max_rows: int) -> None:
     """Let those layers round each row as if it were alone, for up to `max_rows` rows; in place."""
     for layer in transformer.modules():
         if isinstance(layer, nn.Linear | nn.SiLU | nn.GELU):
-            layer.forward = partial(_with_fixed_rows, layer.forward, max_rows)
+            layer.forward = partial(_with_fixed_rows, layer.forward, max_rows)  # type: ignore[method-assign]
         elif isinstance(layer, nn.Conv2d | nn.Conv3d):
-            layer.forward = partial(_row_by_row, layer.forward)
+            layer.forward = partial(_row_by_row, layer.forward)  # type: ignore[method-assign]
 
 
 def changes_no_bit(evaluate: Evaluate, probe: Rows) -> bool:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,7 +103,9 @@ class Stepper:
         which is what the step predicts.
         """
         latents = sample.latents if sample.step == sample.job.steps else sample.x0
-        return to_uint8(self._model.decode(latents))[0]  # alone: a decoder's convolutions round differently in a batch
+        # Alone: a decoder's convolutions round differently in a batch.
+        picture: NDArray[np.uint8] = to_uint8(self._model.decode(latents))[0]
+        return picture
 
     @property
     def prompt_hits(self) -> tuple[int, int]:
@@ -133,7 +136,8 @@ class Stepper:
     @torch.inference_mode()
     def _captured(self) -> dict[str, Evaluate]:
         """By adapter: the velocity, its blocks compiled, with a CUDA graph for every size of batch."""
-        self._model.transformer.compile_repeated_blocks(fullgraph=True)
+        transformer: Any = self._model.transformer
+        transformer.compile_repeated_blocks(fullgraph=True)
         sizes, row = bucket_sizes(self.max_rows), self._probe(1)
         adapters = ("", *self._package.adapters)
         return {adapter: Buckets(velocity_of(self._model, adapter), sizes, row, cuda_graph) for adapter in adapters}

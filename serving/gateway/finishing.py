@@ -23,8 +23,7 @@ class Finisher:
 
     def file(self, package: Package, job: Job, picture: Picture, output_format: Format) -> bytes | None:
         """The file of a picture or preview, None if it is withheld."""
-        pixels = picture.content
-        assert not isinstance(pixels, bytes)
+        pixels = picture.pixels
         if self.guard is not None and self.guard.withholds(pixels):
             return None
         if self.signer is None:

@@ -1,7 +1,7 @@
 """Drawing the pictures of an order all at once; they are given up together."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from functools import partial
 
@@ -38,7 +38,7 @@ class Drawn:
         return self.step == self.job.steps
 
 
-async def drawn(server: ModelServer, order: Order, finisher: Finisher) -> AsyncIterator[Drawn]:
+async def drawn(server: ModelServer, order: Order, finisher: Finisher) -> AsyncGenerator[Drawn, None]:
     """The pictures of an order and their previews as they come; closed early, all that is left is given up.
 
     Raises:

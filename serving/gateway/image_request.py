@@ -47,7 +47,7 @@ class Image(BaseModel):
     b64_json: str | None = None
     url: str | None = None
     seed: int
-    withheld: str | None = Field(None, description="why there is no picture")
+    withheld: str | None = Field(default=None, description="why there is no picture")
 
 
 class Images(BaseModel):

@@ -2,7 +2,7 @@
 
 import base64
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from typing import Annotated, Any
 
@@ -129,7 +129,7 @@ def _image(each: Drawn, order: Order, body: ImageRequest, gateway: Gateway, requ
     return Image(url=str(request.url_for("content", name=name)), seed=each.job.seed)
 
 
-async def _admitted(gateway: Gateway, caller: ApiKey | None, order: Order, began: float) -> AsyncIterator[Drawn]:
+async def _admitted(gateway: Gateway, caller: ApiKey | None, order: Order, began: float) -> AsyncGenerator[Drawn, None]:
     """The pictures of an order if there is room for them, which is free again as soon as the last is there.
 
     Raises:
@@ -145,7 +145,7 @@ async def _admitted(gateway: Gateway, caller: ApiKey | None, order: Order, began
                 yield each
 
 
-async def _counted(gateway: Gateway, order: Order, began: float) -> AsyncIterator[Drawn]:
+async def _counted(gateway: Gateway, order: Order, began: float) -> AsyncGenerator[Drawn, None]:
     """The pictures of an order, counted; the request's time is taken when the last is there."""
     labels = (order.package.model, order.steps)
     async with aclosing(drawn(gateway.server, order, gateway.settings.finisher)) as pictures:

@@ -36,7 +36,7 @@ async def events(
             previews[each.index] += not each.final
             yield sent[-1]
     except ApiError as error:  # too late for a status
-        yield format_sse_event(event="error", data_str=error.response().body.decode())
+        yield format_sse_event(event="error", data_str=bytes(error.response().body).decode())
         return
     done(b"".join(sent))
 

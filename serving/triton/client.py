@@ -36,6 +36,12 @@ class Picture:
     content: NDArray[np.uint8] | bytes
     """Pixels uint8[H, W, 3], of a video uint8[T, H, W, 3]; the file's bytes if the job asked for a format."""
 
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The content, of a job that asked for no format."""
+        assert not isinstance(self.content, bytes)
+        return self.content
+
 
 OnPreview = Callable[[Picture], None]
 

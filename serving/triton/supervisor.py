@@ -103,7 +103,8 @@ class Supervisor:
         try:
             return await task
         except asyncio.CancelledError as error:
-            if asyncio.current_task().cancelling():  # it is this task that was cancelled
+            ours = asyncio.current_task()
+            if ours is not None and ours.cancelling():  # it is this task that was cancelled
                 raise
             raise BrokenError(self._failures.get(model, "it was restarted")) from error
         finally:
@@ -130,7 +131,7 @@ class Supervisor:
         picture = await draw_picture(self._triton.client, model, package.canary, timeout)
         try:
             if model not in self._changing:
-                package.check_canary(picture.content)
+                package.check_canary(picture.pixels)
         except ValueError as error:
             raise BrokenError(str(error)) from error
         self._last_success[model] = monotonic()

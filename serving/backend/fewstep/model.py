@@ -6,7 +6,7 @@ canary before Triton may call it ready: a version that cannot never replaces one
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import triton_python_backend_utils as pb_utils
 
@@ -17,7 +17,7 @@ from serving.drawing.loop import StepLoop
 from serving.drawing.stepping import Stepper
 from serving.package.contents import Package
 from serving.package.verification import verify_package
-from serving.protocol import ADAPTER, FORMAT, GUIDANCE, NEGATIVE_PROMPT, PREVIEWS, PROMPT, SEED, STEPS, Job
+from serving.protocol import ADAPTER, FORMAT, GUIDANCE, NEGATIVE_PROMPT, PREVIEWS, PROMPT, SEED, STEPS, Format, Job
 
 
 class TritonPythonModel:
@@ -66,7 +66,7 @@ def _job(request: Any) -> Job:
         negative_prompt=_text(given[NEGATIVE_PROMPT]),
         adapter=_text(given[ADAPTER]),
         previews=bool(given[PREVIEWS]),
-        format=_text(given[FORMAT]) or None,
+        format=cast(Format | None, _text(given[FORMAT]) or None),  # a job refuses others
     )
 
 
