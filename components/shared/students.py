@@ -134,8 +134,16 @@ class Students:
         return champion, previous
 
     def download(self, version: ModelVersion, artifact: str, folder: Path) -> Path:
-        """A file or folder that the version's run holds, such as ``student``, copied below ``folder``."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """A file or folder that the version's run holds, such as ``student``, copied below ``folder``.
+
+        Raises:
+            UserError: it was made by other means, so that it has no run.
+        """
+        if version.run_id is None:
+            raise UserError(
+                f"Version {version.version} of {self.model} in MLflow belongs to no run, so it holds no {artifact}: give "
+                "its alias to a version that a run of ours made."
+            )
         return Path(self.client.download_artifacts(version.run_id, artifact, str(folder)))
 
     def _tag(self, version: ModelVersion, name: str, value: str) -> None:

@@ -79,3 +79,10 @@ def test_the_champion_is_no_challenger(registry):
 def test_a_version_that_is_not_there_is_one_clear_line(registry):
     with pytest.raises(UserError, match=r"rats-emoji has no version 7 in MLflow at sqlite:.*; it has 1, 2, 3"):
         registry.students.version(7)
+
+
+def test_a_version_that_somebody_made_by_hand_has_nothing_to_judge(registry, tmp_path):
+    students = registry.students
+    version = students.client.create_model_version(students.model, "elsewhere")
+    with pytest.raises(UserError, match=r"Version 4 of rats-emoji in MLflow belongs to no run, so it holds no student"):
+        students.download(version, "student", tmp_path)
