@@ -141,8 +141,8 @@ class Students:
         """
         if version.run_id is None:
             raise UserError(
-                f"Version {version.version} of {self.model} in MLflow belongs to no run, so it holds no {artifact}: give "
-                "its alias to a version that a run of ours made."
+                f"Version {version.version} of {self.model} in MLflow belongs to no run, so it holds no {artifact}: "
+                "give its alias to a version that a run of ours made."
             )
         return Path(self.client.download_artifacts(version.run_id, artifact, str(folder)))
 
