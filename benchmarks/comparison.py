@@ -39,7 +39,7 @@ def _part(name: str, results: Path) -> str:
         return f"\n{objectives_table(rows, suite)}\n\n"
     if name == "second_stage":
         *_, rows = _read("methods", results)
-        return f"\n{_leads(_against(rows, ('rtdmd', 'rtdmd_long'), 'acdmd'))}\n\n"
+        return f"\n{_leads(_against(rows, 'rtdmd', 'acdmd'))}\n\n"
     return _tables(*_read(name, results))
 
 
@@ -62,8 +62,8 @@ def _tables(suite: Suite, command: str, rows: Sequence[Row]) -> str:
     return "\n" + "\n\n".join([about, leads(rows), _prices(rows, suite)]) + "\n\n"
 
 
-def _against(rows: Sequence[Row], methods: Sequence[str], other: str) -> list[Row]:
-    """The rows of some methods with another's value in place of the teacher's, where it has seed and budget too.
+def _against(rows: Sequence[Row], method: str, other: str) -> list[Row]:
+    """The rows of a method with another's value in place of the teacher's, where it has seed and budget too.
 
     How far apart two methods are prompt by prompt is not in the rows, so the interval of a single seed is endless.
     """
@@ -71,7 +71,7 @@ def _against(rows: Sequence[Row], methods: Sequence[str], other: str) -> list[Ro
     return [
         replace(row, teacher_50=theirs[key], ci95=(-np.inf, np.inf))
         for row in rows
-        if row.method in methods and (key := (row.seed, row.nfe, row.metric)) in theirs
+        if row.method == method and (key := (row.seed, row.nfe, row.metric)) in theirs
     ]
 
 
