@@ -17,7 +17,7 @@ from rats_train.errors import OutOfMemoryError, RetryableError, UserError
 from rats_train.evaluation.alarms import ALARMS, read_alarms
 from rats_train.evaluation.curves import crossing, read_curve, smooth
 from rats_train.evaluation.verdict import Reason, Verdict
-from rats_train.evaluation.watched import WATCH, WatchPoint, best_point, read_watch
+from rats_train.evaluation.watched import WATCH, WatchPoint, as_good, best_point, read_watch
 from rats_train.files import read_json
 
 RESULT = "result.json"
@@ -140,10 +140,11 @@ def _watch(points: list[WatchPoint]) -> Finding:
         return Finding("held-out watch", "only the untrained student was looked at so far")
     assert best.score is not None
     seen = f"score {first.score:.3f} untrained, {best.score:.3f} at its best, step {best.step}"
-    if best.score <= first.score:
+    if not as_good(best, first):
         cure = "lower training.learning_rate, and see whether the trained reward agrees with the held-out one at all"
         return Finding("held-out watch", f"{seen}: training made it worse", cure)
-    return Finding("held-out watch", seen)
+    no_gain = ": too few prompts to tell them apart" if best.score <= first.score else ""
+    return Finding("held-out watch", seen + no_gain)
 
 
 def _exported(result: dict[str, Any]) -> Finding:

@@ -103,6 +103,14 @@ def best_point(points: Sequence[WatchPoint]) -> WatchPoint | None:
     return [point for point, rewards in candidates if _as_good(rewards, highest)][-1]
 
 
+def as_good(point: WatchPoint, other: WatchPoint) -> bool:
+    """Whether a look's held-out reward lies below another's by at most one standard error; both have such a reward."""
+    rewards, others = point.reward("heldout"), other.reward("heldout")
+    assert rewards is not None
+    assert others is not None
+    return _as_good(rewards, others)
+
+
 def out_of_patience(points: Sequence[WatchPoint], patience: int | None) -> bool:
     """Whether the last ``patience`` looks brought no new highest score; never for None."""
     candidates = _candidates(points)

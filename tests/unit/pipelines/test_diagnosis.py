@@ -111,6 +111,19 @@ def test_training_that_made_the_held_out_score_worse_is_told(training_dir):  # n
     assert "rewards.heldout" in watched({"a": "trained"}).cure
 
 
+def test_a_held_out_score_that_chance_may_have_lowered_is_no_fault(training_dir):  # noqa: F811
+    """Of eight prompts half lose .1 and half gain .08: -.01 with a standard error of .03."""
+    before, change = np.full(8, 0.5), np.tile([-0.1, 0.08], 4)
+    looks = [
+        WatchPoint(step, 5, {"b": "heldout"}, {"b": 1.0}, {"b": values}, 1.0)
+        for step, values in ((0, before), (100, before + change))
+    ]
+    (training_dir / "watch.jsonl").write_text("".join(json.dumps(look.to_line()) + "\n" for look in looks))
+    found = by_name(diagnose(training_dir))["held-out watch"]
+    assert found.cure is None
+    assert found.seen == "score 0.500 untrained, 0.490 at its best, step 100: too few prompts to tell them apart"
+
+
 def test_why_the_gate_rejects_is_told_with_what_to_change(make_run, tmp_path):
     def cures(**shifts):
         student, champion = simulated_student(0, "a", prompts=256, **shifts), simulated_student(0, "b", prompts=256)
