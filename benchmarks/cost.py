@@ -106,7 +106,7 @@ GPU hours of a whole run of each packaged recipe, made by `python -m benchmarks.
   reward* is what a retraining on one costs: what the teacher drew is decoded and scored, then all that follows is done.
 * Not in it: loading models, waiting for nodes, a reward that is served elsewhere.
 
-The recipe `emoji` needs no GPU: 10 minutes on two CPU cores (measured, [README](../README.md)).
+The recipe `emoji` needs no GPU: 12 minutes on two CPU cores (measured, [README](../README.md)).
 """
 
 
