@@ -144,6 +144,7 @@ class Students:
                 f"Version {version.version} of {self.model} in MLflow belongs to no run, so it holds no {artifact}: "
                 "give its alias to a version that a run of ours made."
             )
+        folder.mkdir(parents=True, exist_ok=True)
         return Path(self.client.download_artifacts(version.run_id, artifact, str(folder)))
 
     def _tag(self, version: ModelVersion, name: str, value: str) -> None:

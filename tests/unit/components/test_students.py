@@ -1,6 +1,7 @@
 """Versions and aliases in a real MLflow: promoting, taking back, and having nothing to take back."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -86,3 +87,16 @@ def test_a_version_that_somebody_made_by_hand_has_nothing_to_judge(registry, tmp
     version = students.client.create_model_version(students.model, "elsewhere")
     with pytest.raises(UserError, match=r"Version 4 of rats-emoji in MLflow belongs to no run, so it holds no student"):
         students.download(version, "student", tmp_path)
+
+
+def test_a_download_finds_its_folder_made(registry, tmp_path, monkeypatch):
+    """MLflow asks for it and refuses to download from a server otherwise; a store of files, as here, does not mind."""
+    students, seen = registry.students, []
+
+    def download(run_id, artifact, folder):
+        seen.append(Path(folder).is_dir())
+        return folder
+
+    monkeypatch.setattr(students.client, "download_artifacts", download)
+    students.download(students.version(1), "student", tmp_path / "champion" / "1")
+    assert seen == [True]
