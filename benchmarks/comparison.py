@@ -53,7 +53,7 @@ def _read(name: str, results: Path) -> tuple[Suite, str, list[Row]]:
 def _tables(suite: Suite, command: str, rows: Sequence[Row]) -> str:
     rows = _of_one_kind(rows)
     leads = _leads if len(_grouped(rows, "seed")) > 1 else _leads_of_one_seed
-    commits = ", ".join(f"`{commit[:7]}`" for commit in sorted({row.commit or "unknown" for row in rows}))
+    commits = ", ".join(f"`{commit}`" for commit in sorted({(row.commit or "unknown")[:7] for row in rows}))
     machines = ", ".join(sorted({row.processor for row in rows}))
     about = (
         f"`{command}`, with `--only METHOD` for one line of it. {rows[0].n_prompts} prompts; run at {commits} "
