@@ -8,10 +8,21 @@ from rats_train.errors import UserError
 from rats_train.evaluation.curves import crossing, curve_svgs, read_curve, save_curves, smooth
 
 
-def test_smoothing_is_the_mean_of_the_last_window():
+def test_smoothing_is_the_mean_of_the_values_around():
     values = np.array([1.0, 2.0, 6.0, 1.0])
-    assert smooth(values, window=2) == pytest.approx([1.0, 1.5, 4.0, 3.5])
-    assert smooth(values, window=10) == pytest.approx([1.0, 1.5, 3.0, 2.5])
+    assert smooth(values, window=2) == pytest.approx([1.5, 4.0, 3.5, 1.0])
+    assert smooth(values, window=3) == pytest.approx([1.5, 3.0, 3.0, 3.5])
+    assert smooth(values, window=10) == pytest.approx([2.5, 2.5, 2.5, 2.5])
+
+
+def test_a_crossing_is_found_where_it_is_however_much_one_step_says():
+    """The gap of the embedded world's default, which reaches zero at step 90, with the noise that a step has there."""
+    steps = np.arange(1.0, 401.0)
+    gap = np.interp(steps, [1, 50, 90, 150, 250, 400], [-0.04, -0.025, 0, 0.02, 0.045, 0.055])
+    noises = np.random.default_rng(0).normal(0, 0.031, (200, 400))
+    late = np.array([crossing(steps, smooth(gap + noise)) for noise in noises]) - 90
+    assert abs(late.mean()) < 10
+    assert np.quantile(late, 0.95) < 30
 
 
 @pytest.mark.parametrize(
