@@ -2,8 +2,9 @@
 
     python -m benchmarks.comparison
 
-Each suite whose results lie under ``benchmarks/results`` has its part of the page, between two comments; so have the
-comparison of the two methods with several objectives, and that of RTDMD with its first stage alone.
+Each suite whose results lie under ``benchmarks/results`` has its part of the page, between two comments; so have every
+seed of the long training of RATS, the comparison of the two methods with several objectives, and that of RTDMD with its
+first stage alone.
 """
 
 import json
@@ -37,6 +38,9 @@ def _part(name: str, results: Path) -> str:
     if name == "objectives":
         suite, _, rows = _read("methods", results)
         return f"\n{objectives_table(rows, suite)}\n\n"
+    if name == "every_seed":
+        *_, rows = _read("methods", results)
+        return f"\n{_leads_of_every_seed([row for row in rows if row.method == 'rats_long'])}\n\n"
     if name == "second_stage":
         *_, rows = _read("methods", results)
         return f"\n{_leads(_against(rows, 'rtdmd', 'acdmd'))}\n\n"
@@ -83,22 +87,32 @@ def _of_one_kind(rows: Sequence[Row]) -> list[Row]:
 
 def _leads(rows: Sequence[Row]) -> str:
     """A line for each method and budget: mean over seeds, its interval, and in how many seeds it is above zero."""
-    judged = [same for same in _grouped(rows, "metric").values() if same[0].kind in _JUDGED]
+    judged = _judged(rows)
     lines = [
-        [f"`{method}`", nfe, *(_with_interval([row for row in own if row.metric == same[0].metric]) for same in judged)]
+        [f"`{method}`", nfe, *(_with_interval([row for row in own if row.metric == same.metric]) for same in judged)]
         for (method, nfe), own in _grouped(rows, "method", "nfe").items()
     ]
-    return table(["method", "steps", *(_heading(same[0]) for same in judged)], lines)
+    return table(["method", "steps", *map(_heading, judged)], lines)
+
+
+def _leads_of_every_seed(rows: Sequence[Row]) -> str:
+    """A line for each seed and budget of one method, with the interval over prompts."""
+    judged = _judged(rows)
+    lines = []
+    for (seed, nfe), own in _grouped(rows, "seed", "nfe").items():
+        found = {row.metric: row for row in own}
+        lines.append([seed, nfe, *(_lead_over_prompts(found[same.metric]) for same in judged)])
+    return table(["seed", "steps", *map(_heading, judged)], lines)
 
 
 def _leads_of_one_seed(rows: Sequence[Row]) -> str:
     """A line for each method, its budgets side by side."""
-    judged = [same for same in _grouped(rows, "metric").values() if same[0].kind in _JUDGED]
+    judged = _judged(rows)
     lines = [
-        [f"`{method}`", *(_by_budget(own, same[0].metric, rows, _only_lead) for same in judged)]
+        [f"`{method}`", *(_by_budget(own, same.metric, rows, _only_lead) for same in judged)]
         for (method,), own in _grouped(rows, "method").items()
     ]
-    return table(["method", *(_heading(same[0], rows) for same in judged)], lines)
+    return table(["method", *(_heading(same, rows) for same in judged)], lines)
 
 
 def _prices(rows: Sequence[Row], suite: Suite) -> str:
@@ -129,6 +143,11 @@ def _grouped(rows: Sequence[Row], *names: str) -> dict[tuple[object, ...], list[
     return groups
 
 
+def _judged(rows: Sequence[Row]) -> list[Row]:
+    """A row of each metric in which a student may be ahead of its teacher."""
+    return [same[0] for same in _grouped(rows, "metric").values() if same[0].kind in _JUDGED]
+
+
 def _by_budget(own: Sequence[Row], metric: str, rows: Sequence[Row], show: Callable[[Sequence[Row]], str]) -> str:
     """One metric of a method at every budget of the table; a dash where the method has none."""
     found = _grouped([row for row in own if row.metric == metric], "nfe")
@@ -142,9 +161,16 @@ def _lead(row: Row) -> float:
 def _with_interval(rows: Sequence[Row]) -> str:
     """The mean lead over seeds; a single seed has the interval over its prompts."""
     mean, interval = over_seeds([_lead(row) for row in rows])
-    low, high = (_signed(rows[0], end) for end in (interval if len(rows) > 1 else rows[0].ci95))
     above = sum(_lead(row) > 0 for row in rows)
-    return f"{_signed(rows[0], mean)} [{low}, {high}], {above} of {len(rows)}"
+    return f"{_estimate(rows[0], mean, interval if len(rows) > 1 else rows[0].ci95)}, {above} of {len(rows)}"
+
+
+def _lead_over_prompts(row: Row) -> str:
+    return _estimate(row, _lead(row), row.ci95)
+
+
+def _estimate(row: Row, lead: float, interval: tuple[float, float]) -> str:
+    return f"{_signed(row, lead)} [{_signed(row, interval[0])}, {_signed(row, interval[1])}]"
 
 
 def _only_lead(rows: Sequence[Row]) -> str:

@@ -42,6 +42,19 @@ def table(tmp_path):
     return write
 
 
+@pytest.fixture
+def parts(tmp_path):
+    """The lines of one part of the page that is made of the methods' results."""
+
+    def write(name, *cases):
+        rows = [asdict(row) for case in cases for row in case]
+        (tmp_path / "emoji_methods.json").write_text(json.dumps({"command": "rats benchmark methods", "rows": rows}))
+        text = page(f"<!-- table: {name} -->\nold\n<!-- end -->\n", tmp_path)
+        return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+
+    return write
+
+
 def test_the_page_is_not_stale():
     assert PAGE.read_text() == page(PAGE.read_text())
 
@@ -103,15 +116,21 @@ def test_what_a_method_pays_and_how_long_it_takes(table):
     assert without[-5:] == ["400", "–", "never", "never", "1"]
 
 
-def test_the_second_stage_is_compared_with_the_first_where_both_were_trained(tmp_path):
-    cases = [
+def test_every_seed_of_the_long_training_has_its_own_line(parts):
+    lines = parts("every_seed", rows_of("rats_long", 3, 0.02), rows_of("rats", 3, 9.0), rows_of("rats_long", 1, -0.01))
+    assert lines[2:4] == [
+        ["3", "3", "+.020 [-.480, +.520]", "+.020 [-.480, +.520]", "+2.0 [-48.0, +52.0]"],
+        ["3", "5", "+.020 [-.480, +.520]", "+.020 [-.480, +.520]", "+2.0 [-48.0, +52.0]"],
+    ]
+    assert [line[:3] for line in lines[4:]] == [["1", "3", "-.010 [-.510, +.490]"], ["1", "5", "-.010 [-.510, +.490]"]]
+
+
+def test_the_second_stage_is_compared_with_the_first_where_both_were_trained(parts):
+    lines = parts(
+        "second_stage",
         rows_of("acdmd", 0, 0.01), rows_of("rtdmd", 0, 0.03), rows_of("rtdmd", 1, 0.0), rows_of("acdmd", 1, 0.01),
         rows_of("rtdmd", 2, 9.0), rows_of("rats", 0, 9.0),
-    ]  # fmt: skip
-    rows = [asdict(row) for case in cases for row in case]
-    (tmp_path / "emoji_methods.json").write_text(json.dumps({"command": "rats benchmark methods", "rows": rows}))
-    text = page("<!-- table: second_stage -->\nold\n<!-- end -->\n", tmp_path)
-    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+    )  # fmt: skip
     # Differences .02 and -.01: half their interval is 12.706 times half their distance.
     assert [line[:3] for line in lines[2:]] == [
         ["`rtdmd`", "3", "+.005 [-.186, +.196], 1 of 2"],
