@@ -2,9 +2,9 @@
 
     python -m benchmarks.comparison
 
-Each suite whose results lie under ``benchmarks/results`` has its part of the page, between two comments; so have every
-seed of the long training of RATS, the comparison of the two methods with several objectives, and that of RTDMD with its
-first stage alone.
+Each suite whose results lie under ``benchmarks/results`` has its part of the page, between two comments; so have, from
+the methods' results, the long training of RATS over its seeds and seed by seed, RTDMD beside its first stage alone, and
+the two methods with several objectives.
 """
 
 import json
@@ -35,16 +35,10 @@ def page(text: str, results: Path = RESULTS) -> str:
 
 
 def _part(name: str, results: Path) -> str:
-    if name == "objectives":
-        suite, _, rows = _read("methods", results)
-        return f"\n{objectives_table(rows, suite)}\n\n"
-    if name == "every_seed":
-        *_, rows = _read("methods", results)
-        return f"\n{_leads_of_every_seed([row for row in rows if row.method == 'rats_long'])}\n\n"
-    if name == "second_stage":
-        *_, rows = _read("methods", results)
-        return f"\n{_leads(_against(rows, 'rtdmd', 'acdmd'))}\n\n"
-    return _tables(*_read(name, results))
+    if name not in _OF_METHODS:
+        return _tables(*_read(name, results))
+    suite, _, rows = _read("methods", results)
+    return f"\n{_OF_METHODS[name](rows, suite)}\n\n"
 
 
 def _read(name: str, results: Path) -> tuple[Suite, str, list[Row]]:
@@ -135,6 +129,11 @@ def _prices(rows: Sequence[Row], suite: Suite) -> str:
 _PACES: Final = ("train_seconds", "steps_to_teacher", "seconds_to_teacher")
 
 
+def _long(rows: Sequence[Row]) -> list[Row]:
+    """The rows of RATS trained for twice as long as what it is compared with."""
+    return [row for row in rows if row.method == "rats_long"]
+
+
 def _grouped(rows: Sequence[Row], *names: str) -> dict[tuple[object, ...], list[Row]]:
     """The rows by the values of these fields, in the order in which they come."""
     groups: dict[tuple[object, ...], list[Row]] = {}
@@ -208,6 +207,14 @@ def _heading(row: Row, rows: Sequence[Row] = ()) -> str:
 
 def _budgets(rows: Sequence[Row]) -> list[int]:
     return sorted({row.nfe for row in rows})
+
+
+_OF_METHODS: Final[dict[str, Callable[[list[Row], Suite], str]]] = {
+    "over_seeds": lambda rows, suite: _leads(_long(rows)),
+    "every_seed": lambda rows, suite: _leads_of_every_seed(_long(rows)),
+    "second_stage": lambda rows, suite: _leads(_against(rows, "rtdmd", "acdmd")),
+    "objectives": objectives_table,
+}
 
 
 def main() -> None:

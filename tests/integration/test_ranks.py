@@ -29,14 +29,14 @@ METHODS: dict[str, dict[str, Any]] = {
     "rtdmd": GROUPS | {"cold_start": 0.5, "fake_updates": 2, "learned_steps": 1, "gate": "soft", "credit": {}},
 }
 LORA: dict[str, dict[str, Any]] = {"full": {}, "lora": {"lora": {"rank": 4}}}
-# The method of one role that learns and that of most, in every combination; the others with each side of both once.
+# The methods that the package is for in every combination; the baselines with each side of both once.
 MATRIX: dict[str, dict[str, dict[str, Any]]] = {
     f"{method}-zero{stage}-{weights}": {
         "method": {"name": method, **settings},
         "training": {"zero_stage": stage, **LORA[weights]},
     }
     for (method, settings), stage, weights in itertools.product(METHODS.items(), (2, 3), LORA)
-    if method in ("rats", "rtdmd") or (stage == 3) == (weights == "lora")
+    if method in ("rats", "rtdmd", "otca") or (stage == 3) == (weights == "lora")
 }
 EMA = {"teacher": {"source": "ema", "ema_decay": 0.5}}
 WAYS: dict[str, dict[str, dict[str, Any]]] = MATRIX | {

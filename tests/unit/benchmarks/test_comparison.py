@@ -116,6 +116,14 @@ def test_what_a_method_pays_and_how_long_it_takes(table):
     assert without[-5:] == ["400", "–", "never", "never", "1"]
 
 
+def test_the_long_training_has_a_table_over_its_seeds(parts):
+    lines = parts("over_seeds", rows_of("rats_long", 0, 0.02), rows_of("rats", 0, 9.0), rows_of("rats_long", 1, -0.01))
+    assert [line[:3] for line in lines[2:]] == [
+        ["`rats_long`", "3", "+.005 [-.186, +.196], 1 of 2"],
+        ["`rats_long`", "5", "+.005 [-.186, +.196], 1 of 2"],
+    ]
+
+
 def test_every_seed_of_the_long_training_has_its_own_line(parts):
     lines = parts("every_seed", rows_of("rats_long", 3, 0.02), rows_of("rats", 3, 9.0), rows_of("rats_long", 1, -0.01))
     assert lines[2:4] == [
