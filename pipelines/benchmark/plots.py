@@ -47,11 +47,12 @@ def _trained(rows: Sequence[Row]) -> dict[str, str]:
 def _training(trainings: Sequence[Training], trained: Mapping[str, str], colours: Colours) -> Figure:
     """Two panels for each sum of rewards that is trained on: reward against seconds, gap against steps."""
     sums = list(dict.fromkeys(trained[training.method] for training in trainings))
-    figure = Figure(figsize=(12.8, 4.4 * len(sums)), layout="constrained")
+    figure = Figure(figsize=(14.4, 4.4 * len(sums)), layout="constrained")
     for rewards, (left, right) in zip(sums, figure.subplots(len(sums), 2, squeeze=False), strict=True):
         own = [training for training in trainings if trained[training.method] == rewards]
         draw_reward(left, own, f"Trained on {rewards}", colours)
         draw_gap(right, own, colours)
+        right.legend(*left.get_legend_handles_labels(), loc="center left", bbox_to_anchor=(1.02, 0.5))
     return figure
 
 
@@ -97,7 +98,6 @@ def draw_reward(axes: Axes, trainings: Sequence[Training], title: str, colours: 
     axes.axhline(teacher, color=TEACHER, linestyle="--", label="teacher, full schedule")
     axes.set_xlabel("seconds of training")
     axes.set_title(title)
-    axes.legend()
 
 
 def draw_gap(axes: Axes, trainings: Sequence[Training], colours: Colours) -> None:
