@@ -3,8 +3,8 @@
     python -m benchmarks.comparison
 
 Each suite whose results lie under ``benchmarks/results`` has its part of the page, between two comments; so have, from
-the methods' results, the long training of RATS over its seeds and seed by seed, RTDMD beside its first stage alone, and
-the two methods with several objectives.
+the methods' results, the long training of RATS over its seeds and seed by seed, RATS beside imitation and beside the
+reward alone, RTDMD beside its first stage alone, and the two methods with several objectives.
 """
 
 import json
@@ -212,6 +212,8 @@ def _budgets(rows: Sequence[Row]) -> list[int]:
 _OF_METHODS: Final[dict[str, Callable[[list[Row], Suite], str]]] = {
     "over_seeds": lambda rows, suite: _leads(_long(rows)),
     "every_seed": lambda rows, suite: _leads_of_every_seed(_long(rows)),
+    "imitation": lambda rows, suite: _leads(_against(rows, "rats", "distill")),
+    "reward_alone": lambda rows, suite: _leads(_against(rows, "rats", "reward_only")),
     "second_stage": lambda rows, suite: _leads(_against(rows, "rtdmd", "acdmd")),
     "objectives": objectives_table,
 }

@@ -133,14 +133,18 @@ def test_every_seed_of_the_long_training_has_its_own_line(parts):
     assert [line[:3] for line in lines[4:]] == [["1", "3", "-.010 [-.510, +.490]"], ["1", "5", "-.010 [-.510, +.490]"]]
 
 
-def test_the_second_stage_is_compared_with_the_first_where_both_were_trained(parts):
+@pytest.mark.parametrize(
+    ("part", "method", "other"),
+    [("imitation", "rats", "distill"), ("reward_alone", "rats", "reward_only"), ("second_stage", "rtdmd", "acdmd")],
+)
+def test_a_method_is_compared_with_another_where_both_were_trained(parts, part, method, other):
     lines = parts(
-        "second_stage",
-        rows_of("acdmd", 0, 0.01), rows_of("rtdmd", 0, 0.03), rows_of("rtdmd", 1, 0.0), rows_of("acdmd", 1, 0.01),
-        rows_of("rtdmd", 2, 9.0), rows_of("rats", 0, 9.0),
+        part,
+        rows_of(other, 0, 0.01), rows_of(method, 0, 0.03), rows_of(method, 1, 0.0), rows_of(other, 1, 0.01),
+        rows_of(method, 2, 9.0), rows_of("grpo", 0, 9.0),
     )  # fmt: skip
     # Differences .02 and -.01: half their interval is 12.706 times half their distance.
     assert [line[:3] for line in lines[2:]] == [
-        ["`rtdmd`", "3", "+.005 [-.186, +.196], 1 of 2"],
-        ["`rtdmd`", "5", "+.005 [-.186, +.196], 1 of 2"],
+        [f"`{method}`", "3", "+.005 [-.186, +.196], 1 of 2"],
+        [f"`{method}`", "5", "+.005 [-.186, +.196], 1 of 2"],
     ]
